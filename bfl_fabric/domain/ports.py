@@ -1,0 +1,287 @@
+"""The ports: what a role may ask of the ledger, of the network, of storage, of cryptography and of training.
+
+Adapters live in `fabric` (Ledger), `transport` (UpdateChannel), `storage` (BlobStore), `he`
+(AggregationScheme, SecretOpener) and `training` (Trainer, Evaluator); `testing` has fakes that refuse what the
+real ones refuse. Vectors are numpy arrays of one dimension; their dtype and length stand in each docstring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from bfl_chaincode.api.canonical import Json
+from bfl_chaincode.api.events import ContractEvent
+from bfl_chaincode.api.records import EncryptionTerms, Metrics, TaskSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Int64Vector: TypeAlias = NDArray[np.int64]
+    Int8Vector: TypeAlias = NDArray[np.int8]
+    Float32Vector: TypeAlias = NDArray[np.float32]
+
+
+class Clock(Protocol):
+    """Time as an argument: the real clock, or a manual one in tests and simulations."""
+
+    def now_ms(self) -> int:
+        """Return milliseconds since 1970-01-01 UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds` of this clock."""
+
+
+# --- ledger -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A transaction that is committed and VALID. `result` is what the contract returned."""
+
+    transaction_id: str
+    block_number: int
+    result: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything up to and including this transaction of this block has been seen."""
+
+    block_number: int
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEvent:
+    """A contract event and where it stands; `checkpoint` resumes after it."""
+
+    name: str
+    transaction_id: str
+    block_number: int
+    event: ContractEvent
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.block_number, self.transaction_id)
+
+
+class Ledger(Protocol):
+    """One organization's view of the channel. A transaction is named `contract:Name` and takes one JSON object.
+
+    Raises the LedgerError family of `bfl_fabric.errors`; a rule's no is LedgerRefused.
+    """
+
+    async def evaluate(self, transaction: str, request: Mapping[str, Json]) -> Json:
+        """Return the answer of one peer; nothing is recorded."""
+
+    async def submit(self, transaction: str, request: Mapping[str, Json]) -> Commit:
+        """Return once the transaction is committed and valid: it is then durable.
+
+        Safe to call again after any error: a transaction of uncertain outcome is asked for by its id first,
+        and MVCC conflicts are tried again with fresh reads.
+        """
+
+    def events(
+        self, after: Checkpoint | None = None, *, start_block: int | None = None
+    ) -> AsyncIterator[LedgerEvent]:
+        """Yield each event once, in block order, from `after`, from `start_block`, or from now on."""
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """Yield serialized `common.Block` messages, `start` to `stop` inclusive, or on and on."""
+
+
+# --- blobs and their transport ------------------------------------------------------------------
+
+
+class BlobStore(Protocol):
+    """Content-addressed blobs, each named by the SHA-256 of its bytes.
+
+    What `put` returned for is durable: written aside, synced, renamed, directory synced. Putting the same bytes
+    twice is one blob. Raises StorageFull, and NotFound from `path` and `read`.
+    """
+
+    def put(self, data: bytes) -> str:
+        """Store `data` and return its digest."""
+
+    def adopt(self, path: Path) -> str:
+        """Move a finished file on the same file system into the store and return its digest."""
+
+    def has(self, digest: str) -> bool: ...
+
+    def path(self, digest: str) -> Path:
+        """Return the file that holds the blob; it is read-only."""
+
+    def read(self, digest: str) -> bytes:
+        """Return the bytes, checked against the digest. Raises MalformedInput if they rotted."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateName:
+    """Which upload is meant; bound into the ciphertext header and into every request."""
+
+    task_id: str
+    round: int
+    participant_id: str
+
+
+class UpdateChannel(Protocol):
+    """Moves blobs between nodes: mutual TLS, chunks of at most 1 MiB, resumed where they broke off.
+
+    Raises TransferFailed when the other side cannot be reached or breaks off, MalformedInput when it refuses the
+    bytes, NotFound when it has no such blob.
+    """
+
+    async def upload(self, address: str, name: UpdateName, digest: str, path: Path) -> None:
+        """Return once the node at `address` has the update durably and has found it well-formed.
+
+        `digest` is what the participant committed, the SHA-256 of the wire bytes at `path`.
+        """
+
+    async def download(self, address: str, digest: str, size_bytes: int, into: BlobStore) -> None:
+        """Return once the blob with this SHA-256 is in `into`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCaller:
+    """Who is at the other end of a connection, as its TLS certificate proves."""
+
+    msp_id: str
+    common_name: str
+
+
+class Admission(Protocol):
+    """What a node's server asks before it takes or gives bytes. Raises MalformedInput or NotFound to refuse."""
+
+    async def expect(self, caller: TransferCaller, name: UpdateName, digest: str) -> int:
+        """Return the exact size of the update that this caller has committed and may upload now."""
+
+    async def accept(self, name: UpdateName, digest: str, path: Path) -> None:
+        """Check the complete upload (digest first, then the gate); return when it may be kept."""
+
+    async def may_read(self, caller: TransferCaller, digest: str) -> bool:
+        """Say whether this caller may download this blob."""
+
+
+# --- cryptography -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateHeader:
+    """What a checked ciphertext says about itself. `digest` is the SHA-256 of the wire bytes."""
+
+    name: UpdateName
+    epoch: int
+    parameters_digest: str
+    parameter_count: int
+    weight: int
+    digest: str
+    size_bytes: int
+
+
+class AggregationScheme(Protocol):
+    """Additively homomorphic encryption of integer vectors: what can be done with public material only.
+
+    All functions are synchronous and CPU-bound; call them off the event loop. Bytes that do not pass the gate
+    raise MalformedInput. Results are bit-exact: same uploads, any order, same bytes.
+    """
+
+    @property
+    def parameters_digest(self) -> str: ...
+
+    def size_bytes(self, parameter_count: int) -> int:
+        """Return the exact wire length of one upload."""
+
+    def encrypt(self, name: UpdateName, epoch: int, weight: int, values: Int64Vector) -> bytes:
+        """Return the wire bytes of an encryption of `values` (weight·q, int64[parameter_count])."""
+
+    def inspect(self, path: Path) -> UpdateHeader:
+        """Check an upload completely (the gate) and return its header. Memory is O(one chunk)."""
+
+    def aggregate(self, uploads: Iterable[Path]) -> bytes:
+        """Return the wire bytes of the sum of distinct uploads of one round. Memory is O(model)."""
+
+    def score(self, upload: Path, direction: Int8Vector) -> bytes:
+        """Return a score ciphertext whose opening is ⟨values, direction⟩ and nothing else."""
+
+
+class SecretOpener(Protocol):
+    """What only the key holder can do. Nothing but the documented results leaves it; never noise, never floats."""
+
+    def open_sum(self, aggregate: Path, members: int) -> Int64Vector:
+        """Return the exact integer sum int64[parameter_count]. Raises MalformedInput, KeyHolderRefused."""
+
+    def open_score(self, score: bytes) -> int:
+        """Return the inner product, rounded to the scheme's score grid."""
+
+
+class SchemeProvider(Protocol):
+    """Makes a task's scheme from its terms; the one door to the `he` room."""
+
+    def create_key(self, terms: EncryptionTerms, epoch: int, secret_path: Path) -> bytes:
+        """Make a key pair, keep the secret in a file of mode 0600, return the public key blob.
+
+        When `secret_path` exists already, nothing is made and its public blob is returned.
+        """
+
+    def public(self, terms: EncryptionTerms, public_key: bytes) -> AggregationScheme:
+        """Raises MalformedInput when the blob is not a well-formed public key of these terms."""
+
+    def secret(self, terms: EncryptionTerms, public_key: bytes, secret_path: Path) -> SecretOpener: ...
+
+
+# --- learning -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LocalUpdate:
+    """What a silo learned: `delta` float32[parameter_count] against the base model, and its mean loss."""
+
+    delta: Float32Vector
+    samples: int
+    loss_ppb: int
+
+
+class Trainer(Protocol):
+    """Local training: a function of (spec, round, base model, the silo's data), bit for bit."""
+
+    @property
+    def samples(self) -> int: ...
+
+    def train(self, spec: TaskSpec, round_number: int, base: Float32Vector) -> LocalUpdate: ...
+
+
+class Evaluator(Protocol):
+    """Evaluation of a model on the held-out set."""
+
+    def evaluate(self, spec: TaskSpec, model: Float32Vector) -> Metrics: ...
+
+
+class Arithmetic(Protocol):
+    """The exact arithmetic between training and encryption (`learning`); every function is deterministic."""
+
+    def quantize(self, terms: EncryptionTerms, delta: Float32Vector, weight: int) -> Int64Vector:
+        """Clip to ±clip, put on the grid, multiply by the weight. Raises MalformedInput on NaN, infinity."""
+
+    def apply_sum(
+        self, terms: EncryptionTerms, base: Float32Vector, total: Int64Vector, total_weight: int
+    ) -> Float32Vector:
+        """Return base + mean update, the same float32 bits on every machine."""
+
+    def direction(self, total: Int64Vector) -> Int8Vector:
+        """Return the public reference direction made of an opened sum, each entry in −127..127."""
+
+    def pack_model(self, model: Float32Vector) -> bytes: ...
+
+    def unpack_model(self, data: bytes, parameter_count: int) -> Float32Vector: ...
+
+    def pack_sum(self, total: Int64Vector) -> bytes: ...
+
+    def unpack_sum(self, data: bytes, parameter_count: int) -> Int64Vector: ...
+
+    def pack_direction(self, direction: Int8Vector) -> bytes: ...
+
+    def unpack_direction(self, data: bytes, parameter_count: int) -> Int8Vector: ...

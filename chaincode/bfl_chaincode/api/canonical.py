@@ -1,0 +1,92 @@
+"""Canonical JSON: one byte string for one value.
+
+Keys sorted by code point, no white space, UTF-8 unescaped, integers only (no floats, no NaN), no duplicate
+keys. Signed numbers stay within 64 bits so that every reader in every language agrees on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TypeAlias
+
+Json: TypeAlias = "None | bool | int | str | list[Json] | dict[str, Json]"
+
+INTEGER_LIMIT = 2**63
+MAX_DEPTH = 16
+
+
+class NotCanonical(ValueError):
+    """The value or the text has no canonical form; the message says where and why."""
+
+
+def text(value: Json | Mapping[str, Json]) -> str:
+    """Return the canonical JSON text of `value`. Raises NotCanonical."""
+    _check(value, "$", 0)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def dump(value: Json | Mapping[str, Json]) -> bytes:
+    """Return the canonical JSON bytes (UTF-8) of `value`. Raises NotCanonical."""
+    return text(value).encode("utf-8")
+
+
+def digest(value: Json | Mapping[str, Json]) -> str:
+    """Return the SHA-256 of the canonical bytes, lower-case hex."""
+    return hashlib.sha256(dump(value)).hexdigest()
+
+
+def parse(source: str | bytes) -> Json:
+    """Read JSON strictly: no floats, no duplicate keys, no integers beyond 64 bits. Raises NotCanonical.
+
+    White space and key order are free: people write requests by hand.
+    """
+    try:
+        decoded = source.decode("utf-8") if isinstance(source, bytes) else source
+        value: Json = json.loads(
+            decoded, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
+        )
+    except NotCanonical:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise NotCanonical(f"not JSON: {error}") from error
+    _check(value, "$", 0)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    result: dict[str, Json] = {}
+    for key, value in pairs:
+        if key in result:
+            raise NotCanonical(f"the key {key!r} stands twice")
+        result[key] = value
+    return result
+
+
+def _refuse(token: str) -> Json:
+    raise NotCanonical(f"{token} is not an integer; write decimals as strings")
+
+
+def _check(value: object, path: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise NotCanonical(f"{path}: nested deeper than {MAX_DEPTH}")
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+            raise NotCanonical(f"{path}: a lone surrogate has no UTF-8 form")
+    elif isinstance(value, int):
+        if not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
+            raise NotCanonical(f"{path}: {value} does not fit 64 bits")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check(item, f"{path}[{index}]", depth + 1)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise NotCanonical(f"{path}: the key {key!r} is not a string")
+            _check(key, path, depth + 1)
+            _check(item, f"{path}.{key}", depth + 1)
+    else:
+        raise NotCanonical(f"{path}: {type(value).__name__} has no JSON form")
