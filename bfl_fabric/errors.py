@@ -113,3 +113,21 @@ class ProgramsMissing(BflError):
     """Programs of Hyperledger Fabric are needed and not found."""
 
     exit_code = 12
+
+
+class NotTrusted(BflError):
+    """A signature, certificate or set of signers does not prove what it must."""
+
+    exit_code = 13
+
+
+class JournalConflict(BflError):
+    """This actor already wrote down another value for the same fact; doing the step again could harm."""
+
+    exit_code = 14
+
+
+class TrainingDiverged(BflError):
+    """Local training or evaluation met a loss or a weight that is not finite; nothing was produced."""
+
+    exit_code = 15

@@ -94,6 +94,23 @@ class Ledger(Protocol):
         """Yield serialized `common.Block` messages, `start` to `stop` inclusive, or on and on."""
 
 
+# --- local facts ----------------------------------------------------------------------------------
+
+
+class Journal(Protocol):
+    """The few facts that an actor must remember about itself, beside its blobs: what it encrypted, what it opened.
+
+    A fact is written once. What `record` returned for is durable (synced); recording the same value again is
+    nothing new, so a step may be repeated after a crash.
+    """
+
+    def record(self, kind: str, key: str, value: str) -> None:
+        """Write the fact down. Raises JournalConflict when another value stands under (kind, key)."""
+
+    def find(self, kind: str, key: str) -> str | None:
+        """Return the value under (kind, key), None when nothing was ever recorded there."""
+
+
 # --- blobs and their transport ------------------------------------------------------------------
 
 
@@ -117,6 +134,53 @@ class BlobStore(Protocol):
 
     def read(self, digest: str) -> bytes:
         """Return the bytes, checked against the digest. Raises MalformedInput if they rotted."""
+
+
+class PartialBlob(Protocol):
+    """One blob on its way in, held by one receiver at a time and resumed where it broke off.
+
+    Synchronous file work: call it off the event loop. A refused `append` changes nothing of what is here.
+    """
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes that are here, without a gap from the start."""
+
+    def append(self, data: bytes) -> None:
+        """Write the next bytes. Raises StorageFull, and MalformedInput for bytes beyond the size."""
+
+    def complete(self) -> Path:
+        """Return the synced file for `BlobStore.adopt`.
+
+        Raises TransferFailed when bytes are missing, MalformedInput when the digest is another one: then
+        nothing is kept.
+        """
+
+    def discard(self) -> None:
+        """Drop what is here."""
+
+    def close(self) -> None:
+        """Let go; what is here is durable and the next `open` goes on after it."""
+
+
+class IncomingBlobs(Protocol):
+    """Where partly received blobs wait. `label` says whose transfer it is, so that two never share bytes."""
+
+    def received_bytes(self, label: str, digest: str) -> int:
+        """Return how many bytes are durably here, 0 for an unknown transfer."""
+
+    def open(self, label: str, digest: str, size_bytes: int) -> PartialBlob:
+        """Begin or resume. Raises TransferFailed while another receiver holds it, StorageFull."""
+
+    def collect(self, before_ms: int) -> int:
+        """Drop what nobody has touched since `before_ms`; return how many transfers that were."""
+
+
+class ReceivingStore(BlobStore, Protocol):
+    """A blob store with a place on the same file system where blobs arrive."""
+
+    @property
+    def incoming(self) -> IncomingBlobs: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +246,21 @@ class UpdateHeader:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class AggregateHeader:
+    """What a checked aggregate says about itself. `members` uploads of one round, their weights added up."""
+
+    task_id: str
+    round: int
+    epoch: int
+    parameters_digest: str
+    parameter_count: int
+    members: int
+    total_weight: int
+    digest: str
+    size_bytes: int
+
+
 class AggregationScheme(Protocol):
     """Additively homomorphic encryption of integer vectors: what can be done with public material only.
 
@@ -204,8 +283,14 @@ class AggregationScheme(Protocol):
     def aggregate(self, uploads: Iterable[Path]) -> bytes:
         """Return the wire bytes of the sum of distinct uploads of one round. Memory is O(model)."""
 
+    def inspect_aggregate(self, path: Path) -> AggregateHeader:
+        """Check an aggregate completely (the gate) and return its header."""
+
     def score(self, upload: Path, direction: Int8Vector) -> bytes:
         """Return a score ciphertext whose opening is ⟨values, direction⟩ and nothing else."""
+
+    def score_size_bytes(self, parameter_count: int) -> int:
+        """Return the exact wire length of one score ciphertext."""
 
 
 class SecretOpener(Protocol):

@@ -1,0 +1,4 @@
+"""Torch models, local training and data sets: the only room of torch and scikit-learn.
+
+`profiles`, `schemas`, `tables` and `splits` load neither; `datasets` loads scikit-learn; the rest loads torch.
+"""

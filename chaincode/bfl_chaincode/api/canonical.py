@@ -74,7 +74,7 @@ def _check(value: object, path: str, depth: int) -> None:
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, str):
-        if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+        if not value.isascii() and any(0xD800 <= ord(character) <= 0xDFFF for character in value):
             raise NotCanonical(f"{path}: a lone surrogate has no UTF-8 form")
     elif isinstance(value, int):
         if not -INTEGER_LIMIT <= value < INTEGER_LIMIT:

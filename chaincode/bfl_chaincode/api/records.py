@@ -56,6 +56,34 @@ class NodeRole(StrEnum):
     AUDITOR = "auditor"
 
 
+# --- who calls ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute that the certificate authority wrote into a certificate, such as `bfl.role`."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who signed the transaction, as its certificate says: nothing of it is an argument. `ou` is the NodeOU
+    (client, admin, peer, orderer), attributes are sorted by name, the digest is of the certificate's DER."""
+
+    msp_id: str
+    common_name: str
+    ou: str
+    attributes: tuple[Attribute, ...]
+    certificate_digest: str
+
+    @property
+    def role(self) -> str:
+        """The value of `bfl.role`, "" without one."""
+        return next((attribute.value for attribute in self.attributes if attribute.name == "bfl.role"), "")
+
+
 # --- federation ---------------------------------------------------------------------------------
 
 
@@ -245,6 +273,15 @@ class KeyEpoch:
     opened_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a task has come: the number of its newest round, 0 before the first, and how many are settled."""
+
+    task_id: str
+    round: int
+    settled: int
+
+
 # --- round --------------------------------------------------------------------------------------
 
 
@@ -366,7 +403,11 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class RoundView:
-    """A round with all its evidence, as `round:Get` returns it; lists sorted by participant, organization."""
+    """A round with all its evidence, as `round:Get` returns it; lists sorted by participant, organization.
+
+    `key_epoch` is the round's own, before the first round the newest. `settled_rounds` counts the task's settled
+    rounds: aborted rounds have numbers too, so it may be less than the round's number.
+    """
 
     task: Task
     key_epoch: KeyEpoch | None
@@ -377,6 +418,7 @@ class RoundView:
     attestations: tuple[Attestation, ...] = ()
     scores: ScoreSheet | None = None
     settlement: Settlement | None = None
+    settled_rounds: int = 0
 
 
 # --- reward and reputation ----------------------------------------------------------------------
@@ -386,8 +428,10 @@ class RoundView:
 class Payout:
     """One participant's line of a settlement, with everything that its recomputation needs.
 
-    share = max(0, alignment)·(PPB + alpha_ppb·consistency_ppb/PPB) in integers; amount = per_round divided by
-    largest remainder over the shares, ties by participant id.
+    share = max(0, alignment)·(PPB + alpha_ppb·consistency_ppb//PPB)//PPB; amount = per_round divided by largest
+    remainder over the shares, ties by participant id; nothing is paid when all shares are 0. There is a line for
+    every member of the cohort: who did not deliver has alignment 0, and without a direction (first round) the
+    alignment of a member is its weight. (The last //PPB keeps a share within 64 bits, as JSON numbers must be.)
     """
 
     participant_id: str
@@ -411,7 +455,8 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Reputation:
-    """`streak` counts consecutive valid rounds of the task up to the consistency window."""
+    """`streak` counts consecutive valid rounds of the task up to the consistency window; a round is valid for
+    who delivered and had an alignment above 0. It starts with score PPB//2 and streak 0."""
 
     task_id: str
     participant_id: str
@@ -440,6 +485,15 @@ class Balance:
     account: str
     amount: int
     entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conservation:
+    """All units that were ever minted, all that stand on accounts, and their difference, which must be 0."""
+
+    minted: int
+    balances: int
+    difference: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,133 @@
+"""From blocks to history: what the verified chain says that the contract did.
+
+Decides which transactions of the channel are the contract's. Whether bytes are the chain at all is the block
+verifier's decision; what the records mean is left to the checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bfl_chaincode.api import canonical
+from bfl_chaincode.api.canonical import Json, NotCanonical
+from bfl_chaincode.api.events import ContractEvent
+from bfl_chaincode.api.records import from_json
+
+from bfl_fabric.audit.findings import Check, Findings, Place
+from bfl_fabric.audit.history import History, Transaction
+from bfl_fabric.errors import AuditFailed, BflError
+from bfl_fabric.fabric.envelopes import Action, ParsedTransaction
+from bfl_fabric.fabric.identity import Identity
+from bfl_fabric.fabric.verifier import ChainVerifier, VerifiedBlock
+
+ROLE_ATTRIBUTE = "bfl.role"
+NODE_OUS = frozenset({"client", "admin", "peer", "orderer"})
+
+
+@dataclass(slots=True)
+class Chain:
+    """What came out of the blocks: the contract's history, every chaincode's state, the hashes of all blocks."""
+
+    history: History = field(default_factory=History)
+    state: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    hashes: list[str] = field(default_factory=list)
+
+    @property
+    def height(self) -> int:
+        return len(self.hashes)
+
+
+def read_chain(blocks: Iterable[bytes], genesis_digest: str, chaincode: str, findings: Findings) -> Chain:
+    """Verify the blocks from the first on and replay them; stop at the first that is not as it must be."""
+    reader, verifier = _Reader(chaincode, findings), ChainVerifier(genesis_digest)
+    try:
+        for block in verifier.verify(blocks):
+            findings.count(Check.BLOCKS)
+            findings.count(Check.TRANSACTIONS, len(block.transactions))
+            findings.count(Check.SIGNATURES, verifier.counts.signatures - findings.counts[Check.SIGNATURES])
+            reader.take_block(block)
+    except BflError as error:
+        findings.fail(Check.BLOCKS, str(error), Place(verifier.height))
+    if not reader.chain.hashes and not findings.failures:
+        findings.fail(Check.BLOCKS, "there is no block at all", Place(0))
+    reader.chain.state = {
+        (space.namespace, key.decode("utf-8")): versioned.value
+        for space, entries in verifier.state.spaces.items()
+        for key, versioned in entries.items()
+        if not space.collection and versioned.value is not None
+    }
+    return reader.chain
+
+
+class _Reader:
+    """Takes the contract's transactions out of verified blocks."""
+
+    def __init__(self, chaincode: str, findings: Findings) -> None:
+        self.chain = Chain()
+        self._chaincode = chaincode
+        self._findings = findings
+
+    def take_block(self, block: VerifiedBlock) -> None:
+        self.chain.hashes.append(block.hash)
+        for entry in block.transactions:
+            if entry.valid and entry.transaction is not None and entry.action is not None:
+                self._take(block.number, entry.transaction, entry.action)
+
+    def _take(self, block: int, transaction: ParsedTransaction, action: Action) -> None:
+        writes = tuple(
+            (write.key, write.value)
+            for part in action.rwset
+            if part.namespace == self._chaincode
+            for write in part.writes
+        )
+        if action.chaincode != self._chaincode and not writes:
+            return
+        history = self.chain.history
+        try:
+            taken = _transaction((len(history.transactions), block), transaction, action, writes)
+            _check_event(taken, action)
+        except (NotCanonical, BflError) as error:
+            place = Place(block, transaction.transaction_id)
+            self._findings.fail(Check.RECORDS, str(error), place)
+        else:
+            history.apply(taken, self._findings)
+
+
+def _transaction(
+    position: tuple[int, int],
+    transaction: ParsedTransaction,
+    action: Action,
+    writes: tuple[tuple[str, bytes | None], ...],
+) -> Transaction:
+    identity = Identity.parse(transaction.creator)
+    ous = [unit for unit in identity.organizational_units if unit in NODE_OUS]
+    return Transaction(
+        order=position[0],
+        transaction_id=transaction.transaction_id,
+        block=position[1],
+        name=action.function,
+        request=_request(action),
+        at=transaction.timestamp_ms,
+        msp_id=identity.msp_id,
+        common_name=identity.common_name,
+        ou=ous[0] if len(ous) == 1 else "",
+        role=identity.attributes.get(ROLE_ATTRIBUTE, ""),
+        writes=writes,
+    )
+
+
+def _request(action: Action) -> Json:
+    if len(action.arguments) != 2:
+        raise AuditFailed(f"{action.function} has {len(action.arguments) - 1} arguments, not one")
+    return canonical.parse(action.arguments[1])
+
+
+def _check_event(transaction: Transaction, action: Action) -> None:
+    """A transaction says in one event what it did; clients go by it."""
+    event = action.event
+    if event is None or event.name != transaction.name or event.transaction_id != transaction.transaction_id:
+        raise AuditFailed(f"{transaction.name} has not its event")
+    content = from_json(ContractEvent, canonical.parse(event.payload))
+    if f"{content.contract}:{content.transaction}" != transaction.name:
+        raise AuditFailed(f"the event of {transaction.name} says {content.contract}:{content.transaction}")

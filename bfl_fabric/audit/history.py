@@ -1,0 +1,246 @@
+"""The history of a ledger as typed records: who wrote what, when, in which transaction.
+
+Decides which keys the contract's state may hold and what lies under them. A key or value that is not one of these
+is a failure: state that no rule accounts for is never passed over. Whether the records make sense together is
+left to the checks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar, cast
+
+from bfl_chaincode.api import canonical, records
+from bfl_chaincode.api.canonical import Json, NotCanonical
+
+from bfl_fabric.audit.findings import Check, Findings, Place
+
+T = TypeVar("T")
+
+DIGITS = 8
+PRESENT = b"\x01"
+DIGEST_INDEX = "digest"
+
+LAYOUT: Mapping[str, tuple[type, tuple[str, ...]]] = {
+    "federation": (records.Federation, ()),
+    "organization": (records.Organization, ("msp_id",)),
+    "participant": (records.Participant, ("participant_id",)),
+    "node": (records.Node, ("msp_id", "role", "node_id")),
+    "task": (records.Task, ("spec.task_id",)),
+    "progress": (records.Progress, ("task_id",)),
+    "registration": (records.Registration, ("task_id", "participant_id")),
+    "epoch": (records.KeyEpoch, ("task_id", "epoch")),
+    "round": (records.Round, ("task_id", "number")),
+    "update": (records.UpdateCommitment, ("task_id", "round", "participant_id")),
+    "receipt": (records.Receipt, ("task_id", "round", "participant_id", "msp_id")),
+    "attestation": (records.Attestation, ("task_id", "round", "msp_id")),
+    "scores": (records.ScoreSheet, ("task_id", "round")),
+    "model": (records.ModelRecord, ("task_id", "round")),
+    "settlement": (records.Settlement, ("task_id", "round")),
+    "reputation": (records.Reputation, ("task_id", "participant_id")),
+    "entry": (records.Entry, ("account", "transaction_id", "line")),
+    "evaluation": (records.Evaluation, ("task_id", "auditor_id", "report_digest")),
+}
+
+_REWRITTEN = frozenset(
+    {
+        records.Organization,
+        records.Participant,
+        records.Node,
+        records.Task,
+        records.Progress,
+        records.Registration,
+        records.Round,
+        records.Reputation,
+    }
+)
+"""Records that change in the course of things; all others are written once."""
+
+_DELETED = frozenset({records.Registration})
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A valid transaction of the contract: the `order`-th of the ledger, sent by the holder of a certificate.
+
+    `name` is `contract:Name`, `request` its one argument, `at` its moment; `writes` are (key, value or None).
+    """
+
+    order: int
+    transaction_id: str
+    block: int
+    name: str
+    request: Json
+    at: int
+    msp_id: str
+    common_name: str
+    ou: str
+    role: str
+    writes: tuple[tuple[str, bytes | None], ...]
+
+    @property
+    def place(self) -> Place:
+        return Place(self.block, self.transaction_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Generic[T]):
+    """A record and the transaction that wrote it."""
+
+    value: T
+    transaction: Transaction
+
+    @property
+    def place(self) -> Place:
+        return self.transaction.place
+
+    @property
+    def order(self) -> int:
+        return self.transaction.order
+
+
+Parts: TypeAlias = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Key:
+    """Everything that ever happened under one key."""
+
+    versions: list[Recorded[Any]] = field(default_factory=list)
+    deletions: list[int] = field(default_factory=list)
+
+    def before(self, order: int) -> Recorded[Any] | None:
+        """Return what stood here just before transaction number `order`."""
+        found = [version for version in self.versions if version.order < order]
+        if not found or any(found[-1].order < gone < order for gone in self.deletions):
+            return None
+        return found[-1]
+
+
+class History:
+    """All records of a ledger with all their versions, and its transactions in order."""
+
+    def __init__(self) -> None:
+        self.transactions: list[Transaction] = []
+        self.state: dict[str, bytes] = {}
+        self.digests: dict[tuple[str, str], Transaction] = {}
+        self._keys: dict[tuple[type, Parts], _Key] = {}
+        self._below: dict[tuple[type, Parts], list[Parts]] = defaultdict(list)
+
+    def apply(self, transaction: Transaction, findings: Findings) -> None:
+        """Take in the writes of the next valid transaction."""
+        self.transactions.append(transaction)
+        for key, value in transaction.writes:
+            if value is None:
+                self.state.pop(key, None)
+            else:
+                self.state[key] = value
+            try:
+                self._write(transaction, key, value)
+            except NotCanonical as error:
+                text = f"the key {_readable(key)} holds no record: {error}"
+                findings.fail(Check.RECORDS, text, transaction.place)
+            findings.count(Check.RECORDS)
+
+    def current(self, kind: type[T], *prefix: str | int) -> list[Recorded[T]]:
+        """Return the newest records of a kind whose keys begin with `prefix`, in key order."""
+        return self.as_of(kind, len(self.transactions), *prefix)
+
+    def find(self, kind: type[T], *parts: str | int) -> Recorded[T] | None:
+        """Return the newest record under this key, None when there is none."""
+        return self.find_as_of(kind, len(self.transactions), *parts)
+
+    def as_of(self, kind: type[T], order: int, *prefix: str | int) -> list[Recorded[T]]:
+        """Return what `current` would have returned just before transaction number `order`."""
+        found = [key.before(order) for key in self._matching(kind, prefix)]
+        return [record for record in found if record is not None]
+
+    def find_as_of(self, kind: type[T], order: int, *parts: str | int) -> Recorded[T] | None:
+        """Return what `find` would have returned just before transaction number `order`."""
+        key = self._keys.get((kind, _parts(parts)))
+        return None if key is None else key.before(order)
+
+    def versions(self, kind: type[T], *prefix: str | int) -> Iterator[Sequence[Recorded[T]]]:
+        """Yield for each key that begins with `prefix` everything that was ever written there, oldest first."""
+        for key in self._matching(kind, prefix):
+            yield key.versions
+
+    def _matching(self, kind: type, prefix: Sequence[str | int]) -> list[_Key]:
+        start = _parts(prefix)
+        whole = self._keys.get((kind, start))
+        below = [self._keys[kind, parts] for parts in sorted(self._below.get((kind, start), ()))]
+        return ([whole] if whole is not None else []) + below
+
+    def _key(self, kind: type, parts: Parts) -> _Key:
+        key = self._keys.get((kind, parts))
+        if key is None:
+            key = self._keys[kind, parts] = _Key()
+            for length in range(len(parts)):
+                self._below[kind, parts[:length]].append(parts)
+        return key
+
+    def _write(self, transaction: Transaction, key: str, value: bytes | None) -> None:
+        object_type, parts = _split(key)
+        if object_type == DIGEST_INDEX:
+            self._index(transaction, parts, value)
+            return
+        kind, fields = LAYOUT[object_type]
+        if value is None:
+            self._delete(kind, parts, transaction)
+            return
+        record: Any = records.from_json(kind, canonical.parse(value))
+        if canonical.dump(records.to_json(record)) != value:
+            raise NotCanonical("it is not the record's canonical form")
+        if parts != _parts([_field(record, path) for path in fields]):
+            raise NotCanonical("the record under it belongs to another key")
+        known = self._key(kind, parts)
+        if known.versions and kind not in _REWRITTEN:
+            raise NotCanonical(f"a {kind.__name__} is written once, and here a second time")
+        known.versions.append(Recorded(record, transaction))
+
+    def _delete(self, kind: type, parts: Parts, transaction: Transaction) -> None:
+        if kind not in _DELETED:
+            raise NotCanonical(f"a {kind.__name__} is never deleted, and here it is")
+        self._key(kind, parts).deletions.append(transaction.order)
+
+    def _index(self, transaction: Transaction, parts: Parts, value: bytes | None) -> None:
+        if len(parts) != 2 or value != PRESENT:
+            raise NotCanonical("an index entry has two parts and the value 1, and is never deleted")
+        task_id, digest = parts
+        if (task_id, digest) in self.digests:
+            raise NotCanonical("the digest was committed a second time")
+        self.digests[task_id, digest] = transaction
+
+
+def type_of(key: str) -> str:
+    """Return the object type of a composite key, "" when it is none."""
+    try:
+        return _split(key)[0]
+    except NotCanonical:
+        return ""
+
+
+def _split(key: str) -> tuple[str, Parts]:
+    if len(key) < 3 or not key.startswith("\0") or not key.endswith("\0"):
+        raise NotCanonical("it is not a composite key")
+    object_type, *parts = key[1:-1].split("\0")
+    if object_type not in LAYOUT and object_type != DIGEST_INDEX:
+        raise NotCanonical(f"the contract keeps no records of type {object_type!r}")
+    return object_type, tuple(parts)
+
+
+def _readable(key: str) -> str:
+    return repr(key.strip("\0").replace("\0", "~"))
+
+
+def _field(record: object, path: str) -> str | int:
+    value = record
+    for name in path.split("."):
+        value = getattr(value, name)
+    return cast("str | int", value)
+
+
+def _parts(parts: Sequence[str | int]) -> Parts:
+    return tuple(f"{part:0{DIGITS}d}" if isinstance(part, int) else str(part) for part in parts)

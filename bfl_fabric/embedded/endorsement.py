@@ -1,0 +1,215 @@
+"""The endorsing peers: one per organization, each with a contract of its own.
+
+Decides what a client's proposal gives: every peer runs the contract on the same snapshot, and only if all of them
+come to the same bytes (read-write set, event, response) do they endorse. Which peers are asked, and the refusals,
+follow Fabric's gateway. Who may ask is left to `access`, committing to `ledger`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bfl_chaincode.shim.stub import KeyModification
+
+from bfl_fabric.embedded.contract import Chaincode, run
+from bfl_fabric.embedded.lifecycle import DeployedChaincode
+from bfl_fabric.embedded.mismatch import difference
+from bfl_fabric.embedded.simulator import PeerState, SimulationStub, Site
+from bfl_fabric.fabric.channel import ENDORSEMENT, ChannelConfig
+from bfl_fabric.fabric.endorsement import Simulation, assemble, endorse, response_payload
+from bfl_fabric.fabric.envelopes import ChaincodeEvent, Response
+from bfl_fabric.fabric.gateway_transport import GatewayDetail, GatewayFailure, GatewayStatus
+from bfl_fabric.fabric.identity import Signer
+from bfl_fabric.fabric.policy import Member
+from bfl_fabric.fabric.proposal import Proposal
+from bfl_fabric.fabric.rwsets import Height
+
+REFUSED_FROM = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An organization's endorsing peer."""
+
+    signer: Signer
+    member: Member
+    chaincode: Chaincode
+
+    @property
+    def msp_id(self) -> str:
+        return self.member.msp_id
+
+    def detail(self, message: str) -> GatewayDetail:
+        """Return this peer's part of a failure."""
+        return GatewayDetail(self.member.identity.common_name, self.msp_id, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a simulation stands on: a state, the chaincode as it is deployed there, and old writes by height."""
+
+    state: PeerState
+    deployed: DeployedChaincode
+    modification: Callable[[Height, str, str], KeyModification]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What running a proposal gave on one peer. `payload` is what endorsers sign; `private` goes beside."""
+
+    response: Response
+    payload: bytes
+    private: bytes | None
+    collections_read: frozenset[str]
+    collections_written: frozenset[str]
+
+    @property
+    def refusal(self) -> str:
+        """The words of a gateway for a response that is not endorsed, "" for one that is."""
+        if 200 <= self.response.status < REFUSED_FROM:
+            return ""
+        return f"chaincode response {self.response.status}, {self.response.message}"
+
+
+def simulate(peer: Peer, proposal: Proposal, caller: Member, ground: Ground) -> Simulated:
+    """Run the contract once, as this peer."""
+    site = Site(ground.state, ground.deployed.collections, peer.member, caller, ground.modification)
+    stub = SimulationStub(proposal, site)
+    response = run(peer.chaincode, stub)
+    result = stub.result()
+    simulation = Simulation(
+        chaincode=proposal.invocation.chaincode,
+        chaincode_version=ground.deployed.version,
+        results=result.public,
+        response=response,
+        event=_event(proposal, stub, response),
+    )
+    return Simulated(
+        response=response,
+        payload=response_payload(proposal, simulation),
+        private=result.private,
+        collections_read=frozenset(stub.collections_read),
+        collections_written=frozenset(stub.collections_written),
+    )
+
+
+class EndorsingPeers:
+    """All peers of the ledger, in the order of their organizations."""
+
+    def __init__(self, peers: Sequence[Peer], config: ChannelConfig) -> None:
+        self._peers: Mapping[str, Peer] = {peer.msp_id: peer for peer in peers}
+        self._config = config
+
+    def evaluate(
+        self, proposal: Proposal, caller: Member, ground: Ground, organizations: Sequence[str]
+    ) -> Response:
+        """Return the response of one peer, if possible of the caller's organization. Raises GatewayFailure."""
+        peer = self._evaluator(proposal, caller, organizations)
+        simulated = simulate(peer, proposal, caller, ground)
+        if simulated.refusal:
+            raise GatewayFailure(
+                GatewayStatus.UNKNOWN,
+                f"evaluate call to endorser returned error: {simulated.refusal}",
+                (peer.detail(simulated.refusal),),
+            )
+        return simulated.response
+
+    def endorse(
+        self, proposal: Proposal, caller: Member, ground: Ground, organizations: Sequence[str]
+    ) -> tuple[Any, bytes | None]:
+        """Return the endorsed, unsigned envelope and the private writes. Raises GatewayFailure."""
+        if organizations:
+            chosen: Sequence[Peer] = self._named(organizations)
+            first = simulate(chosen[0], proposal, caller, ground)
+        else:
+            local = self._local(proposal, caller)
+            first = simulate(local, proposal, caller, ground)
+            if first.refusal:
+                raise GatewayFailure(
+                    GatewayStatus.ABORTED,
+                    "failed to endorse transaction, see attached details for more info",
+                    (local.detail(first.refusal),),
+                )
+            chosen = self._plan(proposal, local, first, ground)
+        self._require_agreement(proposal, caller, ground, chosen, first)
+        endorsements = [endorse(first.payload, peer.signer) for peer in chosen]
+        return assemble(proposal, first.payload, endorsements), first.private
+
+    def _require_agreement(
+        self, proposal: Proposal, caller: Member, ground: Ground, chosen: Sequence[Peer], first: Simulated
+    ) -> None:
+        """Run the contract on the other peers too and compare byte for byte."""
+        problems = [chosen[0].detail(first.refusal)] if first.refusal else []
+        for peer in chosen[1:]:
+            other = simulate(peer, proposal, caller, ground)
+            if other.refusal:
+                problems.append(peer.detail(other.refusal))
+            elif not first.refusal and other.payload != first.payload:
+                named = difference(first.payload, other.payload)
+                problems.append(peer.detail(f"ProposalResponsePayloads do not match: {named}"))
+        if problems:
+            raise GatewayFailure(
+                GatewayStatus.ABORTED,
+                "failed to collect enough transaction endorsements, see attached details for more info",
+                tuple(problems),
+            )
+
+    def _plan(self, proposal: Proposal, local: Peer, first: Simulated, ground: Ground) -> Sequence[Peer]:
+        """Return the peers to ask: all, but where private data are in play only those that may see them."""
+        guarded = set(first.collections_read)
+        if proposal.invocation.transient:
+            guarded |= first.collections_written
+        rules = [ground.deployed.collections[name] for name in guarded if name in ground.deployed.collections]
+        others = [peer for peer in self._peers.values() if peer is not local]
+        chosen = [local, *(peer for peer in others if all(rule.has_member(peer.member) for rule in rules))]
+        if rules and not self._config.satisfies(ENDORSEMENT, [peer.member for peer in chosen]):
+            raise GatewayFailure(
+                GatewayStatus.FAILED_PRECONDITION,
+                "requires endorsement from organisation(s) that are not in the distribution policy of the "
+                f"private data collection(s): {sorted(guarded)}; retry specifying trusted endorsing "
+                "organizations to protect transient data",
+            )
+        return chosen
+
+    def _named(self, organizations: Sequence[str]) -> list[Peer]:
+        missing = [name for name in organizations if name not in self._peers]
+        if missing:
+            raise GatewayFailure(
+                GatewayStatus.UNAVAILABLE,
+                f"failed to find any endorsing peers for org(s): {', '.join(missing)}",
+            )
+        return [self._peers[name] for name in dict.fromkeys(organizations)]
+
+    def _local(self, proposal: Proposal, caller: Member) -> Peer:
+        """Return the peer whose gateway the caller uses: its own organization's."""
+        peer = self._peers.get(caller.msp_id)
+        if peer is None and proposal.invocation.transient:
+            raise GatewayFailure(
+                GatewayStatus.FAILED_PRECONDITION,
+                "no endorsers found in the gateway's organization; retry specifying endorsing organization(s) "
+                "to protect transient data",
+            )
+        return peer or next(iter(self._peers.values()))
+
+    def _evaluator(self, proposal: Proposal, caller: Member, organizations: Sequence[str]) -> Peer:
+        allowed = list(organizations) or (
+            [caller.msp_id] if proposal.invocation.transient else list(self._peers)
+        )
+        for name in (caller.msp_id, *allowed):
+            if name in allowed and name in self._peers:
+                return self._peers[name]
+        invocation = proposal.invocation
+        raise GatewayFailure(
+            GatewayStatus.FAILED_PRECONDITION,
+            f"no peers available to evaluate chaincode {invocation.chaincode} in channel {invocation.channel_id}",
+        )
+
+
+def _event(proposal: Proposal, stub: SimulationStub, response: Response) -> ChaincodeEvent | None:
+    """A refused transaction has no event."""
+    if stub.event is None or response.status >= REFUSED_FROM:
+        return None
+    name, payload = stub.event
+    return ChaincodeEvent(proposal.invocation.chaincode, proposal.transaction_id, name, payload)

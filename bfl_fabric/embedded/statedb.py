@@ -1,0 +1,246 @@
+"""The state database: everything that follows from the blocks, and the private data that no block holds.
+
+Decides how world state, hashed and private state, history, transaction index, events and the savepoint lie in
+SQLite, and that a block's consequences are applied in one durable transaction. What the consequences are is left
+to `validation`; reading is `snapshot`. All but private and transient data can be rebuilt from the block file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bfl_fabric.embedded.blockfile import Location
+from bfl_fabric.embedded.snapshot import Savepoint, Snapshot, metadata_bytes
+from bfl_fabric.errors import LedgerUnavailable, MalformedInput, StorageFull
+from bfl_fabric.fabric.state import Key, Space, Versioned
+
+FORMAT = 1
+TRANSIENT_BLOCKS = 1000
+"""Private data of a transaction that was endorsed and not ordered within this many blocks are dropped."""
+
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC})
+
+_SCHEMA = """
+CREATE TABLE savepoint (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    format INTEGER NOT NULL, channel TEXT NOT NULL, height INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+    block_hash BLOB NOT NULL, commit_hash BLOB NOT NULL);
+CREATE TABLE blocks (number INTEGER PRIMARY KEY, offset INTEGER NOT NULL, length INTEGER NOT NULL);
+CREATE TABLE transactions (
+    id TEXT PRIMARY KEY, block INTEGER NOT NULL, position INTEGER NOT NULL, code INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE events (
+    block INTEGER NOT NULL, position INTEGER NOT NULL, event BLOB NOT NULL, PRIMARY KEY (block, position)
+) WITHOUT ROWID;
+CREATE TABLE history (
+    namespace TEXT NOT NULL, key BLOB NOT NULL, block INTEGER NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (namespace, key, block, position)) WITHOUT ROWID;
+CREATE TABLE state (
+    namespace TEXT NOT NULL, collection TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+    metadata BLOB NOT NULL, block INTEGER NOT NULL, position INTEGER NOT NULL, expires INTEGER,
+    PRIMARY KEY (namespace, collection, key)) WITHOUT ROWID;
+CREATE INDEX expiring ON state (expires) WHERE expires IS NOT NULL;
+CREATE TABLE private_state (
+    namespace TEXT NOT NULL, collection TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+    block INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (namespace, collection, key)
+) WITHOUT ROWID;
+CREATE TABLE transient (
+    transaction_id TEXT PRIMARY KEY, height INTEGER NOT NULL, write_set BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(slots=True)
+class BlockUpdate:
+    """What one block changes. A value of None deletes the key; `expires` says at which block a hash is dropped.
+
+    `changes` are public values and, in collections, hashes. `private` are the private values; their keys are named
+    by their SHA-256, as in the public half, and are nowhere kept. `purges` says that some must go for good.
+    """
+
+    savepoint: Savepoint
+    location: Location
+    changes: Mapping[Space, Mapping[Key, Versioned]]
+    private: Mapping[tuple[Space, Key], Versioned] = field(default_factory=dict)
+    expires: Mapping[tuple[Space, Key], int] = field(default_factory=dict)
+    history: Sequence[tuple[str, str, int]] = ()
+    transactions: Sequence[tuple[str, int, int]] = ()
+    events: Sequence[tuple[int, bytes]] = ()
+    purges: bool = False
+
+    @property
+    def number(self) -> int:
+        return self.savepoint.height - 1
+
+
+class StateDatabase:
+    """An open state database: one writing connection behind a lock, and as many snapshots as are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        try:
+            self._writer = self._connect()
+            with self._transaction() as writer:
+                if not writer.execute("SELECT 1 FROM sqlite_master WHERE name = 'savepoint'").fetchone():
+                    for statement in filter(str.strip, _SCHEMA.split(";")):
+                        writer.execute(statement)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Give a view of the last committed block that no later commit changes."""
+        connection = self._idle.pop() if self._idle else self._connect()
+        try:
+            connection.execute("BEGIN")
+            try:
+                yield Snapshot(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            connection.close()
+            raise self._translated(error) from error
+        self._idle.append(connection)
+
+    def commit(self, update: BlockUpdate) -> None:
+        """Apply a block's consequences; durable when it returns, and not there at all when it raises.
+
+        Raises StorageFull, LedgerUnavailable.
+        """
+        try:
+            with self._lock, self._transaction() as writer:
+                _apply(writer, update)
+            if update.purges:
+                self._forget()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def keep_private(self, transaction_id: str, height: int, write_set: bytes) -> None:
+        """Keep an endorsed transaction's private writes, durably, until its block comes."""
+        row = (transaction_id, height, write_set)
+        try:
+            with self._lock, self._transaction() as writer:
+                writer.execute("INSERT OR REPLACE INTO transient VALUES (?, ?, ?)", row)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def close(self) -> None:
+        """Give the connections back. What was not committed is not kept."""
+        for connection in [self._writer, *self._idle]:
+            connection.close()
+        self._idle.clear()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        return connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._writer
+            self._writer.execute("COMMIT")
+        finally:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+
+    def _forget(self) -> None:
+        """Empty the write-ahead log, in which purged values could still be read."""
+        self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def _translated(self, error: sqlite3.Error) -> Exception:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code in _NO_ROOM:
+            return StorageFull(f"{self._path}: no room to write ({error}); free some space, nothing was lost")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return MalformedInput(
+                f"{self._path}: damaged ({error}); remove it and it is rebuilt from the blocks"
+            )
+        return LedgerUnavailable(f"{self._path}: {error}")
+
+
+def _apply(writer: sqlite3.Connection, update: BlockUpdate) -> None:
+    number, savepoint = update.number, update.savepoint
+    writer.execute("INSERT OR REPLACE INTO savepoint VALUES (1, ?, ?, ?, ?, ?, ?)", (FORMAT, *savepoint))
+    location = (number, update.location.offset, update.location.length)
+    writer.execute("INSERT INTO blocks VALUES (?, ?, ?)", location)
+    writer.executemany(
+        "INSERT OR IGNORE INTO transactions VALUES (?, ?, ?, ?)",
+        [(transaction, number, position, code) for transaction, position, code in update.transactions],
+    )
+    writer.executemany(
+        "INSERT INTO events VALUES (?, ?, ?)",
+        [(number, position, event) for position, event in update.events],
+    )
+    writer.executemany(
+        "INSERT OR IGNORE INTO history VALUES (?, ?, ?, ?)",
+        [(namespace, key.encode(), number, position) for namespace, key, position in update.history],
+    )
+    _apply_state(writer, update)
+    _apply_private(writer, update)
+    _expire(writer, update)
+    _drop_transient(writer, [transaction for transaction, _, _ in update.transactions], savepoint.height)
+
+
+def _apply_state(writer: sqlite3.Connection, update: BlockUpdate) -> None:
+    changes = [(space, key, item) for space, items in update.changes.items() for key, item in items.items()]
+    writer.executemany(
+        "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                *space,
+                key,
+                item.value,
+                metadata_bytes(item.metadata),
+                *item.height,
+                update.expires.get((space, key)),
+            )
+            for space, key, item in changes
+            if item.value is not None
+        ],
+    )
+    _delete(writer, "state", [(*space, key) for space, key, item in changes if item.value is None])
+
+
+def _apply_private(writer: sqlite3.Connection, update: BlockUpdate) -> None:
+    writer.executemany(
+        "INSERT OR REPLACE INTO private_state VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (*space, key, item.value, *item.height)
+            for (space, key), item in update.private.items()
+            if item.value is not None
+        ],
+    )
+    gone = [(*space, key) for (space, key), item in update.private.items() if item.value is None]
+    _delete(writer, "private_state", gone)
+
+
+def _expire(writer: sqlite3.Connection, update: BlockUpdate) -> None:
+    """Drop the private keys whose blocks to live are over, unless this block wrote them again."""
+    expired = writer.execute(
+        "SELECT namespace, collection, key FROM state WHERE expires <= ?", (update.number,)
+    ).fetchall()
+    _delete(writer, "state", expired)
+    _delete(writer, "private_state", expired)
+    update.purges = update.purges or bool(expired)
+
+
+def _delete(writer: sqlite3.Connection, table: str, names: Sequence[tuple[str, str, bytes]]) -> None:
+    statement = f"DELETE FROM {table} WHERE namespace = ? AND collection = ? AND key = ?"  # noqa: S608
+    writer.executemany(statement, names)
+
+
+def _drop_transient(writer: sqlite3.Connection, transactions: Iterable[str], height: int) -> None:
+    writer.executemany(
+        "DELETE FROM transient WHERE transaction_id = ?", [(transaction,) for transaction in transactions]
+    )
+    writer.execute("DELETE FROM transient WHERE height < ?", (height - TRANSIENT_BLOCKS,))

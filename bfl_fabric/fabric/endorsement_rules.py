@@ -1,0 +1,151 @@
+"""Which endorsements a write needs: of its key, else of its collection, else of its chaincode.
+
+Decides ENDORSEMENT_POLICY_FAILURE, INVALID_CHAINCODE and ILLEGAL_WRITESET for one transaction after the other of
+one block, by the rules of Fabric's 2.0 validation. Policies themselves are evaluated by `bfl_fabric.fabric.policy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from fabric_protos.common import policies_pb2
+from fabric_protos.peer import policy_pb2
+
+from bfl_fabric.errors import MalformedInput, NotTrusted
+from bfl_fabric.fabric.channel import ChannelConfig, SignedData
+from bfl_fabric.fabric.envelopes import Action, InvalidTransaction, ValidationCode
+from bfl_fabric.fabric.lifecycle import IMPLICIT_PREFIX, NAMESPACE, Definition, find_definition
+from bfl_fabric.fabric.policy import Member
+from bfl_fabric.fabric.rwsets import NamespaceSet
+from bfl_fabric.fabric.state import Key, Space, StateView
+from bfl_fabric.fabric.wire import read, write
+
+VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
+_PLUGIN = "vscc"
+
+
+@dataclass(slots=True)
+class EndorsementRules:
+    """The rules for one block: `state` is the state before it."""
+
+    config: ChannelConfig
+    state: StateView
+    _definitions: dict[str, Definition] = field(default_factory=dict)
+    _metadata_changed: set[tuple[Space, Key]] = field(default_factory=set)
+
+    def check(self, action: Action, claims: Sequence[SignedData], at_ms: int) -> None:
+        """Raise InvalidTransaction unless the endorsements of a transaction are enough for all that it writes."""
+        namespaces = [part.namespace for part in action.rwset]
+        if len(set(namespaces)) != len(namespaces):
+            raise InvalidTransaction(ValidationCode.ILLEGAL_WRITESET, "a namespace stands twice")
+        parts = {part.namespace: part for part in action.rwset if part.changes_state}
+        parts.setdefault(action.chaincode, NamespaceSet(action.chaincode))
+        members = self.config.signers(claims, at_ms)
+        for name in sorted(parts):
+            _NamespaceCheck(self, self._definition(name), members).check(parts[name])
+        for part in parts.values():
+            self._metadata_changed.update(_metadata_keys(part))
+
+    def key_policy(self, space: Space, key: Key) -> bytes:
+        """Return the policy that a key has of its own, empty for none, as a serialized ApplicationPolicy."""
+        if (space, key) in self._metadata_changed:
+            raise _failure(f"the policy of a key in {space.namespace} changes in this block")
+        found = self.state.find(space, key)
+        raw = dict(found.metadata or ()).get(VALIDATION_PARAMETER, b"") if found is not None else b""
+        if not raw:
+            return b""
+        envelope = read(policies_pb2.SignaturePolicyEnvelope, raw, "key-level policy")
+        return write(policy_pb2.ApplicationPolicy(signature_policy=envelope))
+
+    def _definition(self, chaincode: str) -> Definition:
+        if chaincode == NAMESPACE:
+            return Definition(_PLUGIN, self.config.lifecycle_endorsement(), {})
+        if chaincode not in self._definitions:
+            definition = find_definition(self.state, chaincode)
+            if definition is None or definition.plugin != _PLUGIN or not definition.policy:
+                raise InvalidTransaction(
+                    ValidationCode.INVALID_CHAINCODE, f"{chaincode} has no usable definition"
+                )
+            self._definitions[chaincode] = definition
+        return self._definitions[chaincode]
+
+
+@dataclass(slots=True)
+class _NamespaceCheck:
+    """One namespace of one transaction; `checked` names the collections ("" the chaincode) that are satisfied."""
+
+    rules: EndorsementRules
+    definition: Definition
+    members: Sequence[Member]
+    checked: set[str] = field(default_factory=set)
+    anything_checked: bool = False
+
+    def check(self, part: NamespaceSet) -> None:
+        for space, key in _written(part):
+            policy = self.rules.key_policy(space, key)
+            if policy:
+                self._require(policy, f"a key of {space.namespace}")
+            else:
+                self._check_space(space)
+        if not self.anything_checked:
+            self._check_chaincode(part.namespace)
+
+    def _check_space(self, space: Space) -> None:
+        if space.collection and space.collection not in self.checked:
+            policy = self._collection_policy(space)
+            self._require(policy, f"collection {space.collection} of {space.namespace}")
+            self.checked.add(space.collection)
+        elif not space.collection:
+            self._check_chaincode(space.namespace)
+
+    def _check_chaincode(self, namespace: str) -> None:
+        if "" not in self.checked:
+            self._require(self.definition.policy, namespace)
+            self.checked.add("")
+
+    def _collection_policy(self, space: Space) -> bytes:
+        if space.collection.startswith(IMPLICIT_PREFIX):
+            try:
+                return self.rules.config.organization_endorsement(
+                    space.collection.removeprefix(IMPLICIT_PREFIX)
+                )
+            except NotTrusted as error:
+                raise _failure(str(error)) from error
+        collection = self.definition.collections.get(space.collection)
+        if collection is None:
+            raise _failure(f"{space.namespace} has no collection {space.collection}")
+        return collection.policy or self.definition.policy
+
+    def _require(self, policy: bytes, what: str) -> None:
+        try:
+            satisfied = self.rules.config.application_verdict(policy, self.members)
+        except MalformedInput as error:
+            raise _failure(f"{what}: {error}") from error
+        if not satisfied:
+            signers = ", ".join(member.msp_id for member in self.members)
+            raise _failure(f"{what}: not enough endorsements, good ones are by [{signers}]")
+        self.anything_checked = True
+
+
+def _written(part: NamespaceSet) -> Iterator[tuple[Space, Key]]:
+    """Yield what is written, in the order in which Fabric checks it."""
+    public = Space(part.namespace)
+    yield from ((public, item.key.encode()) for item in part.writes)
+    yield from ((public, item.key.encode()) for item in part.metadata_writes)
+    for collection in part.collections:
+        yield from ((Space(part.namespace, collection.name), item.key_hash) for item in collection.writes)
+    for collection in part.collections:
+        inner = Space(part.namespace, collection.name)
+        yield from ((inner, item.key_hash) for item in collection.metadata_writes)
+
+
+def _metadata_keys(part: NamespaceSet) -> Iterator[tuple[Space, Key]]:
+    yield from ((Space(part.namespace), item.key.encode()) for item in part.metadata_writes)
+    for collection in part.collections:
+        inner = Space(part.namespace, collection.name)
+        yield from ((inner, item.key_hash) for item in collection.metadata_writes)
+
+
+def _failure(message: str) -> InvalidTransaction:
+    return InvalidTransaction(ValidationCode.ENDORSEMENT_POLICY_FAILURE, message)

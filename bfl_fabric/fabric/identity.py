@@ -1,0 +1,207 @@
+"""Who signs and who signed: X.509 identities of a Fabric membership service.
+
+Decides what a well-formed identity and a good signature are: a P-256 certificate, ECDSA over SHA-256, strict DER
+and the lower of the two possible values of s. Whether a certificate is *trusted*, at a moment and in a role, is
+left to `bfl_fabric.fabric.membership`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.x509.oid import NameOID
+from fabric_protos.msp import identities_pb2
+from google.protobuf.message import DecodeError
+
+from bfl_fabric.errors import ConfigurationError, MalformedInput, NotTrusted
+from bfl_fabric.fabric.keyfiles import read_secret
+
+ATTRIBUTES_OID = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")
+"""The certificate extension in which Fabric keeps attributes, as JSON text `{"attrs": {...}}`."""
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_HALF_ORDER = P256_ORDER // 2
+_ECDSA_SHA256 = ec.ECDSA(hashes.SHA256())
+_PEM_BEGIN = b"-----BEGIN CERTIFICATE-----\n"
+_PEM_END = b"-----END CERTIFICATE-----\n"
+
+
+class Signer(Protocol):
+    """Signs in the name of an identity; the key may be in a file, in a token or on another machine."""
+
+    @property
+    def creator(self) -> bytes:
+        """Return the serialized `msp.SerializedIdentity`."""
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the DER of an ECDSA P-256 SHA-256 signature over `data`, with the lower s."""
+
+
+def low_s(signature: bytes) -> bytes:
+    """Return the same signature with the lower of its two possible values of s."""
+    r, s = decode_dss_signature(signature)
+    return signature if s <= _HALF_ORDER else encode_dss_signature(r, P256_ORDER - s)
+
+
+class SigningIdentity:
+    """A certificate of an organization and its private key. The key is never printed and cannot be pickled."""
+
+    __slots__ = ("_creator", "_key", "certificate_pem", "msp_id")
+
+    def __init__(self, msp_id: str, certificate_pem: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+        identity = Identity.of(msp_id, certificate_pem)
+        if identity.public_key.public_numbers() != key.public_key().public_numbers():
+            raise ConfigurationError(f"{msp_id}: the private key does not belong to the certificate")
+        self.msp_id = msp_id
+        self.certificate_pem = certificate_pem
+        self._key = key
+        self._creator = identity.creator
+
+    @classmethod
+    def from_pem(cls, msp_id: str, certificate_pem: bytes, key_pem: bytes) -> SigningIdentity:
+        """Read both from PEM. Raises ConfigurationError, MalformedInput."""
+        try:
+            key = serialization.load_pem_private_key(key_pem, password=None)
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"{msp_id}: the private key is not unencrypted PEM") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise ConfigurationError(f"{msp_id}: the private key is not a P-256 key")
+        return cls(msp_id, certificate_pem, key)
+
+    @classmethod
+    def load(cls, msp_id: str, certificate_path: Path, key_path: Path) -> SigningIdentity:
+        """Read both from files; a key file that others can read is refused. Raises ConfigurationError."""
+        try:
+            certificate_pem = certificate_path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"{certificate_path}: cannot read the certificate: {error}") from error
+        return cls.from_pem(msp_id, certificate_pem, read_secret(key_path))
+
+    @property
+    def creator(self) -> bytes:
+        return self._creator
+
+    def sign(self, data: bytes) -> bytes:
+        return low_s(self._key.sign(data, _ECDSA_SHA256))
+
+    def __repr__(self) -> str:
+        return f"SigningIdentity({self.msp_id!r}, {Identity.parse(self._creator).common_name!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signing identity holds a private key and is not pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A certificate and the organization that it claims to be of; nothing here says that the claim is true."""
+
+    msp_id: str
+    certificate: x509.Certificate
+    creator: bytes
+    common_name: str
+    organizational_units: tuple[str, ...]
+    public_key: ec.EllipticCurvePublicKey
+
+    @classmethod
+    def parse(cls, creator: bytes) -> Identity:
+        """Read a serialized `msp.SerializedIdentity` that holds one PEM certificate. Raises MalformedInput."""
+        try:
+            message = identities_pb2.SerializedIdentity.FromString(creator)
+        except DecodeError as error:
+            raise MalformedInput("the creator is not a serialized identity") from error
+        if message.SerializeToString() != creator:
+            raise MalformedInput("the creator is not in its canonical encoding")
+        return cls._read(message.mspid, message.id_bytes, creator)
+
+    @classmethod
+    def of(cls, msp_id: str, certificate_pem: bytes) -> Identity:
+        """Return the identity of a PEM certificate. Raises MalformedInput."""
+        message = identities_pb2.SerializedIdentity(mspid=msp_id, id_bytes=certificate_pem)
+        return cls._read(msp_id, certificate_pem, message.SerializeToString())
+
+    @classmethod
+    def _read(cls, msp_id: str, certificate_pem: bytes, creator: bytes) -> Identity:
+        certificate = read_certificate(certificate_pem)
+        key = certificate.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise MalformedInput(f"{msp_id}: the certificate's key is not a P-256 key")
+        names = subject_values(certificate, NameOID.COMMON_NAME)
+        return cls(
+            msp_id=msp_id,
+            certificate=certificate,
+            creator=creator,
+            common_name=names[0] if names else "",
+            organizational_units=subject_values(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME),
+            public_key=key,
+        )
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes in the certificate, none when it has no such extension. Raises MalformedInput."""
+        return _attributes(self.certificate)
+
+    def verify(self, data: bytes, signature: bytes) -> None:
+        """Check a signature over `data`. Raises NotTrusted, also for a signature with the higher s."""
+        require_strict_signature(signature)
+        try:
+            self.public_key.verify(signature, data, _ECDSA_SHA256)
+        except InvalidSignature as error:
+            raise NotTrusted(f"the signature is not by {self.msp_id}/{self.common_name}") from error
+
+    def __repr__(self) -> str:
+        return f"Identity({self.msp_id!r}, {self.common_name!r})"
+
+
+def require_strict_signature(signature: bytes) -> None:
+    """Refuse a signature that is not the one DER encoding of (r, s) with the lower s. Raises NotTrusted."""
+    try:
+        r, s = decode_dss_signature(signature)
+    except ValueError as error:
+        raise NotTrusted("the signature is not DER") from error
+    if not 0 < r < P256_ORDER or not 0 < s <= _HALF_ORDER:
+        raise NotTrusted("the signature has its higher s or is out of range")
+    if encode_dss_signature(r, s) != signature:
+        raise NotTrusted("the signature is not in its only DER encoding")
+
+
+def read_certificate(certificate_pem: bytes) -> x509.Certificate:
+    """Read exactly one PEM certificate, nothing before or after it. Raises MalformedInput."""
+    text = certificate_pem if certificate_pem.endswith(b"\n") else certificate_pem + b"\n"
+    if (
+        not text.startswith(_PEM_BEGIN)
+        or not text.endswith(_PEM_END)
+        or text.count(b"-----BEGIN") != 1
+        or text.count(b"-----END") != 1
+    ):
+        raise MalformedInput("expected one PEM certificate and nothing else")
+    try:
+        return x509.load_pem_x509_certificate(text)
+    except ValueError as error:
+        raise MalformedInput("the PEM does not hold an X.509 certificate") from error
+
+
+def subject_values(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
+    """Return the values of one kind of name in the certificate's subject, in their order."""
+    return tuple(str(name.value) for name in certificate.subject.get_attributes_for_oid(oid))
+
+
+def _attributes(certificate: x509.Certificate) -> dict[str, str]:
+    try:
+        extension: Any = certificate.extensions.get_extension_for_oid(ATTRIBUTES_OID).value
+    except x509.ExtensionNotFound:
+        return {}
+    try:
+        attributes = json.loads(extension.value)["attrs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MalformedInput("the certificate's attribute extension is not an attribute list") from error
+    if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
+        raise MalformedInput("the certificate's attributes are not text")
+    return {str(name): value for name, value in attributes.items()}

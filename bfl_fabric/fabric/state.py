@@ -1,0 +1,206 @@
+"""The channel's public state as blocks make it: values, metadata, versions, hashes of private data.
+
+Decides how valid write sets change the state and what bytes the changes of one block have in the commit hash. Which
+transactions are valid is left to `bfl_fabric.fabric.validation`; here everything is applied as told.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from bfl_fabric.fabric.rwsets import Height, NamespaceSet
+from bfl_fabric.fabric.wire import varint
+
+Key = bytes
+"""A key as bytes: UTF-8 for public keys, the SHA-256 of the key in collections."""
+
+
+class Space(NamedTuple):
+    """Where a key lives: a chaincode's public state, or one of its collections (then the keys are hashes)."""
+
+    namespace: str
+    collection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """A value, the metadata of its key, and the transaction that wrote it. `value` is None for a deletion."""
+
+    value: bytes | None
+    metadata: tuple[tuple[str, bytes], ...] | None
+    height: Height
+
+
+class StateView(Protocol):
+    """What validation asks of the state before a block."""
+
+    def find(self, space: Space, key: Key) -> Versioned | None:
+        """Return what stands under a key, None when it is absent."""
+
+    def scan(self, namespace: str, start: Key, end: Key) -> Iterator[tuple[Key, Height]]:
+        """Yield public keys from `start` to before `end` in byte order; an empty `end` is no end."""
+
+
+@dataclass(slots=True)
+class Updates:
+    """The changes of one block so far, deletions included."""
+
+    spaces: dict[Space, dict[Key, Versioned]] = field(default_factory=dict)
+
+    def find(self, space: Space, key: Key) -> Versioned | None:
+        return self.spaces.get(space, {}).get(key)
+
+    def put(self, space: Space, key: Key, versioned: Versioned) -> None:
+        self.spaces.setdefault(space, {})[key] = versioned
+
+    def apply(self, rwset: tuple[NamespaceSet, ...], height: Height, before: StateView) -> None:
+        """Lay a valid transaction's write set over the changes; `before` is the state before the block."""
+        for space, key, value, metadata in _operations(rwset):
+            known = self.find(space, key) or before.find(space, key)
+            if value is _UNTOUCHED:
+                if known is None or known.value is None:
+                    continue
+                new_value: bytes | None = known.value
+            else:
+                new_value = value.content
+            if new_value is None:
+                new_metadata = None
+            elif metadata is None:
+                new_metadata = known.metadata if known is not None else None
+            else:
+                new_metadata = metadata or None
+            self.put(space, key, Versioned(new_value, new_metadata, height))
+
+    def serialize(self) -> bytes:
+        """Return the bytes that enter the commit hash: Fabric's `Updates` message, everything sorted."""
+        parts = []
+        previous = Space("")
+        for space in sorted(self.spaces):
+            if not space.namespace:
+                continue
+            for key in sorted(self.spaces[space]):
+                namespace = space.namespace if space.namespace != previous.namespace else ""
+                collection = space.collection if space != previous else ""
+                parts.append(_field(1, _write_bytes(namespace, collection, key, self.spaces[space][key])))
+                previous = space
+        return b"".join(parts)
+
+
+class _Value(NamedTuple):
+    content: bytes | None
+
+
+_UNTOUCHED = _Value(None)
+_Operation = tuple[Space, Key, _Value, tuple[tuple[str, bytes], ...] | None]
+
+
+@dataclass(slots=True)
+class ReplayedState:
+    """The whole state in memory, with public keys in order."""
+
+    spaces: dict[Space, dict[Key, Versioned]] = field(default_factory=dict)
+    _ordered: dict[str, list[Key]] = field(default_factory=dict)
+
+    def find(self, space: Space, key: Key) -> Versioned | None:
+        return self.spaces.get(space, {}).get(key)
+
+    def scan(self, namespace: str, start: Key, end: Key) -> Iterator[tuple[Key, Height]]:
+        ordered = self._ordered.get(namespace, [])
+        entries = self.spaces.get(Space(namespace), {})
+        stop = bisect_left(ordered, end) if end else len(ordered)
+        for index in range(bisect_left(ordered, start), stop):
+            yield ordered[index], entries[ordered[index]].height
+
+    def value(self, namespace: str, key: str) -> bytes | None:
+        """Return a public value, None when the key is absent."""
+        found = self.find(Space(namespace), key.encode())
+        return None if found is None else found.value
+
+    def public(self, namespace: str) -> Mapping[str, bytes]:
+        """Return a chaincode's whole public state, in key order."""
+        entries = self.spaces.get(Space(namespace), {})
+        return {key.decode(): entries[key].value or b"" for key in self._ordered.get(namespace, [])}
+
+    def commit(self, updates: Updates) -> None:
+        """Make a block's changes part of the state."""
+        for space, changes in updates.spaces.items():
+            entries = self.spaces.setdefault(space, {})
+            for key, versioned in changes.items():
+                self._index(space, key, present=versioned.value is not None, known=key in entries)
+                if versioned.value is None:
+                    entries.pop(key, None)
+                else:
+                    entries[key] = versioned
+
+    def expire(self, space: Space, key: Key, height: Height) -> None:
+        """Drop a private key's hash whose time to live is over, unless it was written again since `height`."""
+        found = self.find(space, key)
+        if found is not None and found.height == height:
+            del self.spaces[space][key]
+
+    def _index(self, space: Space, key: Key, *, present: bool, known: bool) -> None:
+        if space.collection or present == known:
+            return
+        ordered = self._ordered.setdefault(space.namespace, [])
+        if present:
+            insort(ordered, key)
+        else:
+            del ordered[bisect_left(ordered, key)]
+
+
+# --- details ------------------------------------------------------------------------------------
+
+
+def _operations(rwset: tuple[NamespaceSet, ...]) -> Iterator[_Operation]:
+    """Yield one operation per key: the value it gets (or none), and the metadata (None: as before, (): none)."""
+    for part in rwset:
+        space = Space(part.namespace)
+        writes = {item.key.encode(): item.value for item in part.writes}
+        metadata = {item.key.encode(): item.entries or () for item in part.metadata_writes}
+        yield from _merged(space, writes, metadata)
+        for collection in part.collections:
+            inner = Space(part.namespace, collection.name)
+            hashed = {item.key_hash: item.value_hash for item in collection.writes}
+            hashed_metadata = {item.key_hash: item.entries or () for item in collection.metadata_writes}
+            yield from _merged(inner, hashed, hashed_metadata)
+
+
+def _merged(
+    space: Space,
+    writes: Mapping[Key, bytes | None],
+    metadata: Mapping[Key, tuple[tuple[str, bytes], ...]],
+) -> Iterator[_Operation]:
+    for key, value in writes.items():
+        yield space, key, _Value(value), metadata.get(key)
+    for key, entries in metadata.items():
+        if key not in writes:
+            yield space, key, _UNTOUCHED, entries
+
+
+def _write_bytes(namespace: str, collection: str, key: Key, versioned: Versioned) -> bytes:
+    return b"".join(
+        (
+            _field(1, namespace.encode()),
+            _field(2, collection.encode()),
+            _field(3, key),
+            b"\x20\x01" if versioned.value is None else b"",
+            _field(5, versioned.value or b""),
+            _field(
+                6, _ordered_number(versioned.height.block) + _ordered_number(versioned.height.transaction)
+            ),
+        )
+    )
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Return a length-delimited protobuf field, nothing when it is empty."""
+    return bytes([number << 3 | 2]) + varint(len(content)) + content if content else b""
+
+
+def _ordered_number(number: int) -> bytes:
+    """Return Fabric's order-preserving form: how many bytes follow, and the number without leading zeros."""
+    size = (number.bit_length() + 7) // 8
+    return bytes([size]) + number.to_bytes(size, "big")

@@ -1,0 +1,160 @@
+"""What a committing peer decides about the transactions of a block: one validation code each.
+
+Decides by Fabric's own rules and in its order: form and signatures, transaction ids, endorsement policies of every
+namespace, collection and key that is written (all against the state before the block), then reads and ranges, one
+transaction after the other. Two things are stricter than Fabric: creators and endorsers must hold certificates that
+are valid at the transaction's own time. Hashes and orderers' signatures of the block are left to
+`bfl_fabric.fabric.verifier`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+
+from bfl_fabric.errors import MalformedInput, NotTrusted
+from bfl_fabric.fabric.channel import ChannelConfig, SignedData
+from bfl_fabric.fabric.endorsement_rules import EndorsementRules
+from bfl_fabric.fabric.envelopes import (
+    Action,
+    HeaderType,
+    InvalidTransaction,
+    ParsedTransaction,
+    ValidationCode,
+    parse_envelope,
+)
+from bfl_fabric.fabric.proposal import proposal_hash, transaction_id
+from bfl_fabric.fabric.read_checks import check_reads
+from bfl_fabric.fabric.rwsets import Height
+from bfl_fabric.fabric.state import StateView, Updates
+
+_HEADER_TYPES = (HeaderType.CONFIG, HeaderType.CONFIG_UPDATE, HeaderType.ENDORSER_TRANSACTION)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """A transaction and the code that it gets. `action` is there when an endorser transaction could be read."""
+
+    transaction: ParsedTransaction | None
+    code: ValidationCode = ValidationCode.VALID
+    reason: str = ""
+    action: Action | None = None
+    signature_count: int = 0
+
+    @property
+    def transaction_id(self) -> str:
+        return "" if self.transaction is None else self.transaction.transaction_id
+
+
+@dataclass(slots=True)
+class BlockVerdict:
+    """One verdict per entry of a block, and the changes that the valid ones make."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    updates: Updates = field(default_factory=Updates)
+
+    @property
+    def flags(self) -> bytes:
+        """What belongs into the block's metadata slot 2."""
+        return bytes(verdict.code for verdict in self.verdicts)
+
+
+def validate_entries(
+    number: int,
+    entries: Sequence[bytes],
+    config: ChannelConfig,
+    state: StateView,
+    seen: Container[str] = (),
+) -> BlockVerdict:
+    """Judge the entries of block `number` under a configuration and the state before the block.
+
+    `seen` holds the transaction ids of all blocks before. Entries must be canonical envelopes:
+    orderers let no others pass, so others raise MalformedInput.
+    """
+    result = BlockVerdict()
+    rules = EndorsementRules(config, state)
+    for entry in entries:
+        verdict = _judge(entry, config, rules, seen)
+        result.verdicts.append(verdict)
+    _mark_repeated(result.verdicts)
+    for index, verdict in enumerate(result.verdicts):
+        if verdict.code is ValidationCode.VALID and verdict.action is not None:
+            _check_and_apply(verdict, verdict.action, Height(number, index), state, result.updates)
+    return result
+
+
+def _judge(entry: bytes, config: ChannelConfig, rules: EndorsementRules, seen: Container[str]) -> Verdict:
+    verdict = Verdict(None)
+    try:
+        verdict.transaction = parse_envelope(entry)
+        _check_creator(verdict, verdict.transaction, config)
+        if verdict.transaction.type == HeaderType.ENDORSER_TRANSACTION:
+            _check_endorsed(verdict, verdict.transaction, rules, seen)
+        elif verdict.transaction.type != HeaderType.CONFIG:
+            raise InvalidTransaction(ValidationCode.UNSUPPORTED_TX_PAYLOAD, "not a transaction")
+    except InvalidTransaction as error:
+        verdict.code, verdict.reason = error.code, str(error)
+    return verdict
+
+
+def _check_creator(verdict: Verdict, transaction: ParsedTransaction, config: ChannelConfig) -> None:
+    if transaction.type not in _HEADER_TYPES or transaction.epoch:
+        raise InvalidTransaction(ValidationCode.BAD_COMMON_HEADER, "unknown type or epoch")
+    if not transaction.nonce or not transaction.creator:
+        raise InvalidTransaction(ValidationCode.BAD_COMMON_HEADER, "nonce or creator are missing")
+    bad = ValidationCode.BAD_CREATOR_SIGNATURE
+    if transaction.channel_id != config.channel_id:
+        raise InvalidTransaction(bad, f"the transaction is for channel {transaction.channel_id!r}")
+    try:
+        member = config.member(transaction.creator, transaction.timestamp_ms)
+        verdict.signature_count += 1
+        member.identity.verify(transaction.payload, transaction.signature)
+    except (MalformedInput, NotTrusted) as error:
+        raise InvalidTransaction(bad, str(error)) from error
+
+
+def _check_endorsed(
+    verdict: Verdict, transaction: ParsedTransaction, rules: EndorsementRules, seen: Container[str]
+) -> None:
+    if transaction.transaction_id != transaction_id(transaction.nonce, transaction.creator):
+        raise InvalidTransaction(ValidationCode.BAD_PROPOSAL_TXID, "not the id of nonce and creator")
+    endorsed = transaction.endorsed()
+    expected = proposal_hash(transaction.channel_header, endorsed.proposal_header, endorsed.proposal_payload)
+    if endorsed.proposal_hash != expected:
+        raise InvalidTransaction(
+            ValidationCode.INVALID_ENDORSER_TRANSACTION, "the endorsers answered another proposal"
+        )
+    if transaction.transaction_id in seen:
+        raise InvalidTransaction(ValidationCode.DUPLICATE_TXID, "the transaction is in an earlier block")
+    verdict.action = transaction.action(endorsed)
+    verdict.signature_count += len(endorsed.endorsements)
+    claims = [
+        SignedData(item.endorser, endorsed.response_payload + item.endorser, item.signature)
+        for item in endorsed.endorsements
+    ]
+    rules.check(verdict.action, claims, transaction.timestamp_ms)
+
+
+def _mark_repeated(verdicts: Sequence[Verdict]) -> None:
+    """Refuse a transaction whose id an earlier valid one of the same block has."""
+    found: set[str] = set()
+    for verdict in verdicts:
+        if verdict.code is not ValidationCode.VALID or verdict.action is None:
+            continue
+        if verdict.transaction_id in found:
+            verdict.code, verdict.reason = (
+                ValidationCode.DUPLICATE_TXID,
+                "the id stands in this block already",
+            )
+        found.add(verdict.transaction_id)
+
+
+def _check_and_apply(
+    verdict: Verdict, action: Action, height: Height, state: StateView, updates: Updates
+) -> None:
+    try:
+        check_reads(action.rwset, state, updates)
+    except InvalidTransaction as error:
+        verdict.code, verdict.reason = error.code, str(error)
+    else:
+        updates.apply(action.rwset, height, state)

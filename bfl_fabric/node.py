@@ -1,0 +1,181 @@
+"""One process of a federation: a node with its role, or the embedded ledger.
+
+A node serves blobs and uploads, announces its address, reconciles, and writes a status file for whoever watches.
+It stops within seconds of SIGTERM or SIGINT, and loses nothing when it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bfl_chaincode.api.records import NodeRole
+from bfl_fabric import config, wiring
+from bfl_fabric.errors import ConfigurationError
+from bfl_fabric.network.supervisor import stop_with_parent
+from bfl_fabric.roles.actions import Role
+from bfl_fabric.roles.admission import NodeAdmission
+from bfl_fabric.roles.announcement import AnnouncementRole
+from bfl_fabric.roles.fetching import Fetcher
+from bfl_fabric.roles.initial_model import CoordinatorAdmission
+from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop, run_all
+from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
+from bfl_fabric.roles.workbench import Workbench
+from bfl_fabric.storage.blobs import FileBlobStore
+
+if TYPE_CHECKING:
+    from bfl_fabric.transport.client import TransferClient
+
+_log = logging.getLogger(__name__)
+STATUS_SECONDS = 0.25
+# ru_maxrss counts kibibytes on Linux, bytes on macOS.
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+@asynccontextmanager
+async def until_stopped() -> AsyncIterator[asyncio.Event]:
+    """Yield an event that SIGTERM and SIGINT set."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        yield stopped
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def run_node(settings: config.NodeSettings, *, with_parent: bool = False) -> None:
+    """Run a node until it is stopped."""
+    async with until_stopped() as stopped:
+        if with_parent:
+            loop = asyncio.get_running_loop()
+            stop_with_parent(lambda: loop.call_soon_threadsafe(stopped.set))
+        work = asyncio.create_task(_node(settings))
+        waiting = asyncio.create_task(stopped.wait())
+        await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not work.done():
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            return
+        work.result()
+
+
+async def _node(settings: config.NodeSettings) -> None:
+    async with AsyncExitStack() as stack:
+        actor = wiring.Actor(settings.node_id, settings.ledger, settings.identity, settings.storage)
+        bench, channel = await wiring.workbench(actor, stack)
+        schemes = TaskSchemes(bench, Fetcher(bench, LedgerReader(bench.ports.ledger)))
+        checks = UploadChecks(bench, schemes)
+        terms = LoopTerms(poll_seconds=settings.poll_seconds)
+        roles: list[Role] = []
+        if settings.role is not NodeRole.PARTICIPANT:
+            roles.append(AnnouncementRole(bench, settings.role, await _serve(settings, bench, checks, stack)))
+        roles.append(_role(settings, bench, checks, schemes))
+        loops = [ReconcilerLoop(role, bench.ports.ledger, bench.ports.clock, terms, wiring.logged) for role in roles]
+        _log.info("%s runs as %s", settings.node_id, settings.role)
+        await run_all(*(loop.run() for loop in loops), _report(settings, channel))
+
+
+async def _serve(
+    settings: config.NodeSettings, bench: Workbench, checks: UploadChecks, stack: AsyncExitStack
+) -> str:
+    """Start the node's server, on its last port if that is free; return the address."""
+    from bfl_fabric.transport.server import TransferServer
+
+    blobs = FileBlobStore(settings.storage)
+    kind = CoordinatorAdmission if settings.role is NodeRole.COORDINATOR else NodeAdmission
+    admission = kind(bench, checks, settings.role)
+    server = TransferServer(blobs, admission, wiring.credentials(settings.ledger, settings.identity))
+    stack.push_async_callback(server.stop)
+    return await start_on_last_port(server.start, settings.listen, settings.storage / "address")
+
+
+async def start_on_last_port(start: Callable[[str], Awaitable[str]], listen: str, remembered: Path) -> str:
+    """Start a server at `listen`; with port 0 prefer the port of the last run, so that others find it again."""
+    if listen.endswith(":0") and remembered.exists():
+        try:
+            address = await start(remembered.read_text("ascii").strip())
+        except ConfigurationError:
+            address = await start(listen)
+    else:
+        address = await start(listen)
+    write_aside(remembered, address)
+    return address
+
+
+def write_aside(path: Path, text: str) -> None:
+    """Replace a small file as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    aside.write_text(text, "utf-8")
+    aside.replace(path)
+
+
+def _role(settings: config.NodeSettings, bench: Workbench, checks: UploadChecks, schemes: TaskSchemes) -> Role:
+    match settings.role:
+        case NodeRole.AGGREGATOR:
+            from bfl_fabric.roles.aggregator import AggregatorRole
+
+            return AggregatorRole(bench, checks, schemes)
+        case NodeRole.VERIFIER:
+            from bfl_fabric.roles.verifier import VerifierRole
+
+            return VerifierRole(bench, checks, schemes)
+        case NodeRole.KEY_HOLDER:
+            from bfl_fabric.roles.key_holder import KeyHolderRole
+
+            keys = settings.storage / "keys"
+            keys.mkdir(mode=0o700, exist_ok=True)
+            return KeyHolderRole(bench, schemes, keys)
+        case NodeRole.COORDINATOR:
+            from bfl_fabric.roles.coordinator import CoordinatorRole, Patience
+
+            return CoordinatorRole(bench, wiring.evaluator(settings.evaluation), Patience())
+        case NodeRole.PARTICIPANT:
+            return _participant(settings, bench)
+        case _:
+            raise ConfigurationError(f"{settings.role} is no role of a node; auditors use `bfl audit`")
+
+
+def _participant(settings: config.NodeSettings, bench: Workbench) -> Role:
+    from bfl_fabric.roles.participant import ParticipantRole
+
+    if settings.training is None:
+        raise ConfigurationError(
+            f"{settings.node_id} has no [training] section, so it has nothing to train on; name its share of the "
+            "data there, or run the silo from your own code with the SDK's `join`"
+        )
+    architecture = settings.training.architecture
+    trainer = wiring.trainer(settings.node_id, settings.training)
+    return ParticipantRole(bench, trainer, lambda spec: spec.model.architecture == architecture, joins=True)
+
+
+async def _report(settings: config.NodeSettings, channel: TransferClient) -> None:
+    """Write what the node has moved and used, whenever it changed."""
+    written = ""
+    while True:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+        status = {
+            "node_id": settings.node_id,
+            "role": settings.role.value,
+            "uploaded_bytes": channel.stats.uploaded_bytes,
+            "downloaded_bytes": channel.stats.downloaded_bytes,
+            "peak_memory_bytes": peak,
+        }
+        if (text := json.dumps(status)) != written:
+            write_aside(settings.storage / "status.json", text)
+            written = text
+        await asyncio.sleep(STATUS_SECONDS)

@@ -1,0 +1,122 @@
+"""What a node's server takes and gives: the rules of the door, all of them read from the ledger.
+
+| blob | who may read it |
+|---|---|
+| model, public key, opened sum, direction | every active organization of the federation |
+| aggregate and score ciphertexts | key holders, verifiers, auditors |
+| a participant's ciphertext | aggregators and verifiers; never a participant, never a key holder |
+
+A digest that the ledger does not name is not given to anybody. Uploads are taken by aggregator and verifier nodes
+of the round's holder organizations, from the participant that committed exactly these bytes, until the deadline.
+The transport proves who calls and limits how often; it asks here for everything else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bfl_chaincode.api.records import NodeRole, Phase, RoundView, UpdateCommitment
+
+from bfl_fabric.domain.ports import TransferCaller, UpdateName
+from bfl_fabric.errors import LedgerRefused, MalformedInput, NotFound
+from bfl_fabric.roles.actions import in_phase
+from bfl_fabric.roles.directory import BlobIndex, Callers, Secrecy, Standing
+from bfl_fabric.roles.evidence import commitment_of, holder_role, round_of
+from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.schemes import UploadChecks
+from bfl_fabric.roles.workbench import Workbench
+
+READERS: dict[Secrecy, frozenset[NodeRole]] = {
+    Secrecy.AGGREGATE: frozenset({NodeRole.KEY_HOLDER, NodeRole.VERIFIER, NodeRole.AUDITOR}),
+    Secrecy.UPDATE: frozenset({NodeRole.AGGREGATOR, NodeRole.VERIFIER}),
+}
+
+
+class NodeAdmission:
+    """Implements the port `Admission` for one node; `role` says which of the node's duties apply."""
+
+    def __init__(self, bench: Workbench, checks: UploadChecks, role: NodeRole) -> None:
+        self._bench = bench
+        self._checks = checks
+        self._role = role
+        self._reader = LedgerReader(bench.ports.ledger)
+        self._callers = Callers(self._reader)
+        self._index = BlobIndex(self._reader, bench.ports.blobs)
+
+    async def expect(self, caller: TransferCaller, name: UpdateName, digest: str) -> int:
+        """Return the size that this caller committed. Raises MalformedInput, or NotFound without commitment."""
+        view = await self._round(name)
+        verify_takes_uploads(view, self._bench.identity.msp_id, self._role)
+        verify_collecting(view, self._bench.ports.clock.now_ms())
+        commitment = _commitment(view, name)
+        verify_uploader(commitment, caller, digest)
+        return commitment.size_bytes
+
+    async def accept(self, name: UpdateName, digest: str, path: Path) -> None:
+        """Check a complete upload: its digest, then the gate, then its header. Raises MalformedInput."""
+        view = await self._round(name)
+        commitment = _commitment(view, name)
+        if commitment.digest != digest:
+            raise MalformedInput(f"{name.participant_id} committed {commitment.digest}, not {digest}")
+        await self._checks.check(view, commitment, path)
+
+    async def may_read(self, caller: TransferCaller, digest: str) -> bool:
+        """Say whether the table of this module lets the caller read the blob."""
+        secrecy = await self._index.find(digest)
+        return secrecy is not None and may_read(secrecy, await self._callers.standing(caller))
+
+    async def _round(self, name: UpdateName) -> RoundView:
+        try:
+            return await self._reader.round(name.task_id, name.round)
+        except LedgerRefused as error:
+            raise NotFound(f"the ledger has no round {name.round} of {name.task_id}") from error
+
+
+def may_read(secrecy: Secrecy, caller: Standing) -> bool:
+    """Decide by the table of this module."""
+    if not caller.is_member:
+        return False
+    if secrecy is Secrecy.FEDERATION:
+        return True
+    if secrecy is Secrecy.UPDATE and (caller.is_participant or NodeRole.KEY_HOLDER in caller.roles):
+        return False
+    return bool(READERS[secrecy] & caller.roles)
+
+
+def verify_takes_uploads(view: RoundView, msp_id: str, role: NodeRole) -> None:
+    """Check that this node is the one of its organization that takes the round's uploads. Raises MalformedInput."""
+    holders = () if view.round is None else view.round.holders
+    if msp_id not in holders or holder_role(view, msp_id) is not role:
+        raise MalformedInput(
+            f"the {role} of {msp_id} takes no uploads in this round; its holders are {holders}"
+        )
+
+
+def verify_collecting(view: RoundView, now_ms: int) -> None:
+    """Check that uploads still count. Raises MalformedInput."""
+    round_ = round_of(view)
+    if not in_phase(view, Phase.COLLECTING):
+        raise MalformedInput(
+            f"{round_.task_id} round {round_.number} is {round_.phase}, it takes no more uploads"
+        )
+    if now_ms >= round_.deadline_at:
+        raise MalformedInput(f"the deadline of {round_.task_id} round {round_.number} has passed")
+
+
+def verify_uploader(commitment: UpdateCommitment, caller: TransferCaller, digest: str) -> None:
+    """Check that the caller uploads its own update and exactly the committed one. Raises MalformedInput."""
+    if (caller.msp_id, caller.common_name) != (commitment.msp_id, commitment.participant_id):
+        raise MalformedInput(
+            f"{caller.common_name} of {caller.msp_id} may not upload for {commitment.participant_id}"
+        )
+    if commitment.digest != digest:
+        raise MalformedInput(f"{commitment.participant_id} committed {commitment.digest}, not {digest}")
+
+
+def _commitment(view: RoundView, name: UpdateName) -> UpdateCommitment:
+    commitment = commitment_of(view, name.participant_id)
+    if commitment is None:
+        raise NotFound(
+            f"{name.participant_id} committed nothing in {name.task_id} round {name.round}; commit first"
+        )
+    return commitment

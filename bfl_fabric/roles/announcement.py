@@ -1,0 +1,47 @@
+"""Tells the federation where a node listens; due again whenever the ledger's entry is not this address."""
+
+from __future__ import annotations
+
+from bfl_chaincode.api.records import Node, NodeRole
+
+from bfl_fabric.roles.actions import Action, Submit, of_federation
+from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.workbench import Identity, Workbench
+
+
+def due(nodes: tuple[Node, ...], me: Identity, role: NodeRole, address: str) -> list[Action]:
+    """Return the announcement unless exactly it stands on the ledger."""
+    listed = any(
+        (node.msp_id, node.node_id, node.role, node.address) == (me.msp_id, me.name, role, address)
+        for node in nodes
+    )
+    if listed:
+        return []
+    return [of_federation("federation:AnnounceNode", role=role.value, node_id=me.name, address=address)]
+
+
+class AnnouncementRole:
+    """The reconciler of a node's address; once it stands on the ledger there is nothing more to read."""
+
+    def __init__(self, bench: Workbench, role: NodeRole, address: str) -> None:
+        self._bench = bench
+        self._role = role
+        self._address = address
+        self._reader = LedgerReader(bench.ports.ledger)
+        self._announced = False
+
+    @property
+    def name(self) -> str:
+        return self._bench.identity.name
+
+    async def survey(self) -> list[Action]:
+        if self._announced:
+            return []
+        found = due(await self._reader.nodes(), self._bench.identity, self._role, self._address)
+        self._announced = not found
+        return found
+
+    async def perform(self, action: Action) -> None:
+        if not isinstance(action, Submit):
+            raise TypeError(f"no action of an announcement: {action.label}")
+        await self._bench.submit(action)

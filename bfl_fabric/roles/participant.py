@@ -1,0 +1,248 @@
+"""The participant: trains on its own data when it is in the cohort, commits, uploads, and checks what comes back.
+
+Decides when its update is due and whom it goes to. Whether it is in the cohort is the contract's draw, what
+training does is the trainer's, and whether an upload may be kept is the receiving node's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bfl_chaincode.api.records import Phase, Registration, RoundView, TaskStatus
+
+from bfl_fabric.domain.ports import LocalUpdate, Trainer, UpdateName
+from bfl_fabric.errors import ConfigurationError, NotFound, TransferFailed
+from bfl_fabric.roles.actions import Action, Submit, in_phase, of_round, of_task
+from bfl_fabric.roles.evidence import commitment_of, holder_role, holders_of, round_of
+from bfl_fabric.roles.fetching import Fetcher
+from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
+from bfl_fabric.roles.progress import ProgressKind
+from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.schemes import TaskSchemes, epoch_of
+from bfl_fabric.roles.workbench import Workbench, round_key
+
+if TYPE_CHECKING:
+    from bfl_fabric.domain.ports import Float32Vector
+
+UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareUpdate(Action):
+    """Train, encrypt, store the ciphertext, write its digest down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload(Action):
+    """Bring the committed update to the node of this holder organization."""
+
+    msp_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedUpdate:
+    """The ciphertext of this round that lies in the participant's store."""
+
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantState:
+    """What the participant knows beside the ledger. `joins` registers it for a published task."""
+
+    participant_id: str
+    samples: int
+    joins: bool
+    now_ms: int
+    prepared: PreparedUpdate | None
+    sound_models: frozenset[str]
+
+
+def due(view: RoundView, me: ParticipantState) -> list[Action]:
+    """Return what a participant has to do."""
+    if view.task.status is TaskStatus.PUBLISHED:
+        return _joining(view, me)
+    if view.round is None:
+        return []
+    if view.round.phase in (Phase.PUBLISHED, Phase.SETTLED):
+        return _check(view, me, view.round.model_digest)
+    if in_phase(view, Phase.COLLECTING):
+        return _collecting(view, me)
+    return []
+
+
+def _joining(view: RoundView, me: ParticipantState) -> list[Action]:
+    if not me.joins or _registration(view, me.participant_id) is not None:
+        return []
+    return [of_task("task:Register", view.task.spec.task_id, samples=me.samples)]
+
+
+def _check(view: RoundView, me: ParticipantState, digest: str) -> list[Action]:
+    if digest in me.sound_models or _registration(view, me.participant_id) is None:
+        return []
+    round_ = round_of(view)
+    return [CheckModel(round_.task_id, round_.number, digest)]
+
+
+def _collecting(view: RoundView, me: ParticipantState) -> list[Action]:
+    round_ = round_of(view)
+    if me.participant_id not in round_.cohort or me.now_ms >= round_.deadline_at:
+        return []
+    if unchecked := _check(view, me, round_.base_model_digest):
+        return unchecked
+    if commitment_of(view, me.participant_id) is not None:
+        return _uploads(view, me)
+    if me.prepared is None:
+        return [PrepareUpdate(round_.task_id, round_.number)]
+    return [_commit(view, me, me.prepared)]
+
+
+def _commit(view: RoundView, me: ParticipantState, prepared: PreparedUpdate) -> Submit:
+    registration = _registration(view, me.participant_id)
+    weight = me.samples if registration is None else registration.samples
+    return of_round(
+        "round:CommitUpdate", view, digest=prepared.digest, size_bytes=prepared.size_bytes, weight=weight
+    )
+
+
+def _uploads(view: RoundView, me: ParticipantState) -> list[Action]:
+    round_, commitment = round_of(view), commitment_of(view, me.participant_id)
+    if commitment is None or me.prepared is None or commitment.digest != me.prepared.digest:
+        return []
+    have = holders_of(view, me.participant_id)
+    return [
+        Upload(round_.task_id, round_.number, msp_id, commitment.digest)
+        for msp_id in round_.holders
+        if msp_id not in have
+    ]
+
+
+def _registration(view: RoundView, participant_id: str) -> Registration | None:
+    return next((one for one in view.registrations if one.participant_id == participant_id), None)
+
+
+class ParticipantRole:
+    """The reconciler of one data silo, for the tasks that it was told to take part in."""
+
+    def __init__(
+        self, bench: Workbench, trainer: Trainer, tasks: tuple[str, ...], *, joins: bool = False
+    ) -> None:
+        self._bench = bench
+        self._trainer = trainer
+        self._tasks = tasks
+        self._joins = joins
+        self._reader = LedgerReader(bench.ports.ledger)
+        self._fetcher = Fetcher(bench, self._reader)
+        self._schemes = TaskSchemes(bench, self._fetcher)
+        self._models = ModelChecks(bench, self._reader, self._fetcher)
+
+    @property
+    def name(self) -> str:
+        return self._bench.identity.name
+
+    async def survey(self) -> list[Action]:
+        found: list[Action] = []
+        for task_id in self._tasks:
+            view = await self._reader.current(task_id)
+            found += due(view, self._state(view))
+        return found
+
+    def _state(self, view: RoundView) -> ParticipantState:
+        named = () if view.round is None else (view.round.base_model_digest, view.round.model_digest)
+        return ParticipantState(
+            self._bench.identity.name,
+            self._trainer.samples,
+            self._joins,
+            self._bench.ports.clock.now_ms(),
+            self._prepared(view),
+            frozenset(digest for digest in named if is_sound(self._bench, view, digest)),
+        )
+
+    def _prepared(self, view: RoundView) -> PreparedUpdate | None:
+        if view.round is None:
+            return None
+        digest = self._bench.ports.journal.find(UPDATE, round_key(view.round.task_id, view.round.number))
+        if digest is None:
+            return None
+        return PreparedUpdate(digest, self._bench.ports.blobs.path(digest).stat().st_size)
+
+    async def perform(self, action: Action) -> None:
+        match action:
+            case Submit():
+                await self._bench.submit(action)
+            case PrepareUpdate():
+                await self._prepare(action)
+            case Upload():
+                await self._upload(action)
+            case CheckModel():
+                await self._models.check(action, await self._reader.current(action.task_id))
+            case _:
+                raise TypeError(f"no action of a participant: {action.label}")
+
+    async def _prepare(self, action: PrepareUpdate) -> None:
+        view = await self._reader.round(action.task_id, action.round)
+        if self._prepared(view) is not None:
+            return
+        data = await self._models.base(action, view, round_of(view).base_model_digest)
+        base = self._bench.ports.arithmetic.unpack_model(data, view.task.spec.model.parameter_count)
+        update = await self._train(action, view, base)
+        ciphertext = await self._encrypt(action, view, update)
+        digest = await self._bench.keep(ciphertext)
+        self._bench.ports.journal.record(UPDATE, round_key(action.task_id, action.round), digest)
+
+    async def _train(self, action: Action, view: RoundView, base: Float32Vector) -> LocalUpdate:
+        started = self._bench.ports.clock.now_ms()
+        update = await self._bench.work(self._trainer.train, view.task.spec, action.round, base)
+        registration = _registration(view, self._bench.identity.name)
+        if registration is None or registration.samples != update.samples:
+            raise ConfigurationError(
+                f"trained on {update.samples} samples, registered for {action.task_id} with "
+                f"{registration.samples if registration else 'none'}; the data may not change during a task"
+            )
+        self._bench.report(
+            ProgressKind.TRAINED,
+            action,
+            samples=update.samples,
+            loss_ppb=update.loss_ppb,
+            milliseconds=self._bench.ports.clock.now_ms() - started,
+        )
+        return update
+
+    async def _encrypt(self, action: Action, view: RoundView, update: LocalUpdate) -> bytes:
+        started, epoch = self._bench.ports.clock.now_ms(), epoch_of(view)
+        scheme = await self._schemes.of(view)
+        terms, quantize = view.task.spec.encryption, self._bench.ports.arithmetic.quantize
+        values = await self._bench.work(quantize, terms, update.delta, update.samples)
+        name = UpdateName(action.task_id, action.round, self._bench.identity.name)
+        ciphertext = await self._bench.work(scheme.encrypt, name, epoch.epoch, update.samples, values)
+        self._bench.report(
+            ProgressKind.ENCRYPTED,
+            action,
+            bytes=len(ciphertext),
+            milliseconds=self._bench.ports.clock.now_ms() - started,
+        )
+        return ciphertext
+
+    async def _upload(self, action: Upload) -> None:
+        view = await self._reader.current(action.task_id)
+        role = holder_role(view, action.msp_id)
+        nodes = [
+            node for node in await self._reader.nodes() if (node.msp_id, node.role) == (action.msp_id, role)
+        ]
+        if not nodes:
+            raise NotFound(f"{action.msp_id} announced no {role} node that takes uploads")
+        name = UpdateName(action.task_id, action.round, self._bench.identity.name)
+        path = self._bench.ports.blobs.path(action.digest)
+        refusals = []
+        for node in nodes:
+            try:
+                await self._bench.ports.channel.upload(node.address, name, action.digest, path)
+            except TransferFailed as error:
+                refusals.append(f"{node.node_id}: {error}")
+            else:
+                self._bench.report(ProgressKind.UPLOADED, action, node.node_id, bytes=path.stat().st_size)
+                return
+        raise TransferFailed("; ".join(refusals))

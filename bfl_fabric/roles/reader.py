@@ -1,0 +1,68 @@
+"""The ledger's answers as records: the one place of the roles that knows the names of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from bfl_chaincode.api.canonical import Json, NotCanonical
+from bfl_chaincode.api.records import (
+    ModelRecord,
+    Node,
+    Organization,
+    Participant,
+    RoundView,
+    Task,
+    from_json,
+)
+
+from bfl_fabric.domain.ports import Ledger
+from bfl_fabric.errors import EvaluateError
+
+T = TypeVar("T")
+
+
+class LedgerReader:
+    """Typed queries. Raises the LedgerError family; EvaluateError also when an answer is no such record."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def tasks(self) -> tuple[Task, ...]:
+        return await self._list(Task, "task:List", {})
+
+    async def current(self, task_id: str) -> RoundView:
+        """Return the task with its latest round; `round` is None before the first."""
+        return await self._one(RoundView, "round:GetCurrent", {"task_id": task_id})
+
+    async def round(self, task_id: str, number: int) -> RoundView:
+        return await self._one(RoundView, "round:Get", {"task_id": task_id, "round": number})
+
+    async def lineage(self, task_id: str) -> tuple[ModelRecord, ...]:
+        """Return the published models from round 0 on."""
+        return await self._list(ModelRecord, "model:Lineage", {"task_id": task_id})
+
+    async def nodes(self) -> tuple[Node, ...]:
+        return await self._list(Node, "federation:ListNodes", {})
+
+    async def organizations(self) -> tuple[Organization, ...]:
+        return await self._list(Organization, "federation:ListOrganizations", {})
+
+    async def participants(self) -> tuple[Participant, ...]:
+        return await self._list(Participant, "federation:ListParticipants", {})
+
+    async def _one(self, kind: type[T], query: str, request: Mapping[str, Json]) -> T:
+        return _read(kind, query, await self._ledger.evaluate(query, request))
+
+    async def _list(self, kind: type[T], query: str, request: Mapping[str, Json]) -> tuple[T, ...]:
+        answer = await self._ledger.evaluate(query, request)
+        if not isinstance(answer, list):
+            raise EvaluateError(f"{query} answered no list")
+        return tuple(_read(kind, query, item) for item in answer)
+
+
+def _read(kind: type[T], query: str, answer: Json) -> T:
+    try:
+        return from_json(kind, answer)
+    except NotCanonical as error:
+        raise EvaluateError(f"{query} answered something else than a {kind.__name__}: {error}") from error

@@ -1,0 +1,98 @@
+"""The public side of a task's encryption, and the check that an upload is what its commitment says.
+
+Decides that bytes count as a participant's update; the gate behind `AggregationScheme.inspect` decides that they
+are a well-formed ciphertext at all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bfl_chaincode.api.records import KeyEpoch, RoundView, UpdateCommitment
+
+from bfl_fabric.domain.ports import AggregationScheme, UpdateHeader, UpdateName
+from bfl_fabric.errors import MalformedInput, NotFound
+from bfl_fabric.roles.actions import Action
+from bfl_fabric.roles.evidence import round_of
+from bfl_fabric.roles.fetching import KEY_SOURCES, Fetcher
+from bfl_fabric.roles.workbench import Workbench, file_digest
+
+
+class TaskSchemes:
+    """Makes the scheme of a task from the public key on the ledger; keeps it for the life of the process."""
+
+    def __init__(self, bench: Workbench, fetcher: Fetcher) -> None:
+        self._bench = bench
+        self._fetcher = fetcher
+        self._schemes: dict[str, AggregationScheme] = {}
+
+    async def of(self, view: RoundView) -> AggregationScheme:
+        """Raises NotFound before the key epoch is open, MalformedInput when the key is none of the task's terms."""
+        epoch = epoch_of(view)
+        scheme = self._schemes.get(epoch.public_key_digest)
+        if scheme is None:
+            scheme = await self._make(view, epoch)
+            self._schemes[epoch.public_key_digest] = scheme
+        return scheme
+
+    async def _make(self, view: RoundView, epoch: KeyEpoch) -> AggregationScheme:
+        fetching = Action(epoch.task_id, 0)
+        await self._fetcher.fetch(fetching, epoch.public_key_digest, epoch.public_key_bytes, KEY_SOURCES)
+        public_key = await self._bench.read(epoch.public_key_digest)
+        terms = view.task.spec.encryption
+        scheme = await self._bench.work(self._bench.ports.schemes.public, terms, public_key)
+        if not scheme.parameters_digest == terms.parameters_digest == epoch.parameters_digest:
+            raise MalformedInput(
+                f"the public key of {epoch.task_id} epoch {epoch.epoch} is for parameters "
+                f"{scheme.parameters_digest}, the task says {terms.parameters_digest}"
+            )
+        return scheme
+
+
+class UploadChecks:
+    """Holds uploads against their commitments; what passed is not checked again by this process."""
+
+    def __init__(self, bench: Workbench, schemes: TaskSchemes) -> None:
+        self._bench = bench
+        self._schemes = schemes
+        self._passed: set[UpdateCommitment] = set()
+
+    async def check(self, view: RoundView, commitment: UpdateCommitment, path: Path) -> None:
+        """Check the digest first, then the gate, then each field. Raises MalformedInput."""
+        found = await self._bench.work(file_digest, path)
+        if found != commitment.digest:
+            raise MalformedInput(
+                f"the upload of {_named(commitment)} has digest {found}, committed {commitment.digest}"
+            )
+        if commitment in self._passed:
+            return
+        scheme = await self._schemes.of(view)
+        header = await self._bench.work(scheme.inspect, path)
+        if header != expected_header(view, commitment):
+            raise MalformedInput(f"the upload of {_named(commitment)} says {header}, committed was another")
+        self._passed.add(commitment)
+
+
+def expected_header(view: RoundView, commitment: UpdateCommitment) -> UpdateHeader:
+    """Return the one header that an upload with this commitment may have."""
+    spec = view.task.spec
+    return UpdateHeader(
+        UpdateName(commitment.task_id, commitment.round, commitment.participant_id),
+        round_of(view).epoch,
+        spec.encryption.parameters_digest,
+        spec.model.parameter_count,
+        commitment.weight,
+        commitment.digest,
+        commitment.size_bytes,
+    )
+
+
+def epoch_of(view: RoundView) -> KeyEpoch:
+    """Return the task's key epoch. Raises NotFound before the key holder has opened it."""
+    if view.key_epoch is None:
+        raise NotFound(f"the task {view.task.spec.task_id} has no key epoch yet; its key holder opens it")
+    return view.key_epoch
+
+
+def _named(commitment: UpdateCommitment) -> str:
+    return f"{commitment.participant_id} in {commitment.task_id}/{commitment.round}"

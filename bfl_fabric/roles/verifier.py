@@ -1,0 +1,157 @@
+"""The verifier of every organization but the aggregator's: holds uploads, computes the sum again, states it.
+
+Decides what its organization attests: always what it found itself, never what was proposed. Whether enough
+organizations found the same is the contract's count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+
+from bfl_chaincode.api.canonical import Json
+from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
+
+from bfl_fabric.errors import MalformedInput
+from bfl_fabric.roles.actions import Action, Submit, in_phase, of_round
+from bfl_fabric.roles.evidence import Statement, agreed, proposal, round_of, statements
+from bfl_fabric.roles.fetching import Fetcher
+from bfl_fabric.roles.holding import (
+    Acknowledge,
+    Custody,
+    FetchUpdate,
+    fetches_due,
+    receipts_due,
+)
+from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
+from bfl_fabric.roles.progress import ProgressKind
+from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
+from bfl_fabric.roles.workbench import Workbench
+
+logger = logging.getLogger(__name__)
+
+NOTHING_DIGEST = hashlib.sha256(b"").hexdigest()
+"""Attested when the members' uploads cannot be added up: the digest of no bytes, which no aggregate has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attest(Action):
+    """Add the members' uploads up again and state what came out."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierState:
+    """What the verifier knows beside the ledger: the round's updates in its store, the models it computed."""
+
+    msp_id: str
+    held: frozenset[str]
+    sound_models: frozenset[str]
+
+
+def due(view: RoundView, me: VerifierState) -> list[Action]:
+    """Return what a verifier has to do."""
+    if view.round is None or view.task.spec.roles.aggregator == me.msp_id:
+        return []
+    return [
+        *receipts_due(view, me.msp_id, me.held),
+        *_verification(view, me),
+        *_confirmation(view, me),
+        *_model_check(view, me),
+    ]
+
+
+def _verification(view: RoundView, me: VerifierState) -> list[Action]:
+    if not in_phase(view, Phase.SEALED, Phase.AGGREGATED) or me.msp_id in statements(view):
+        return []
+    if missing := fetches_due(view, me.held):
+        return missing
+    round_ = round_of(view)
+    return [Attest(round_.task_id, round_.number)] if round_.phase is Phase.AGGREGATED else []
+
+
+def _confirmation(view: RoundView, me: VerifierState) -> list[Action]:
+    if not in_phase(view, Phase.AGGREGATED) or me.msp_id not in statements(view) or not agreed(view):
+        return []
+    return [of_round("round:ConfirmAggregate", view)]
+
+
+def _model_check(view: RoundView, me: VerifierState) -> list[Action]:
+    round_ = round_of(view)
+    latest = round_.model_digest or round_.base_model_digest
+    return [] if latest in me.sound_models else [CheckModel(round_.task_id, round_.number, latest)]
+
+
+class VerifierRole:
+    """The reconciler of a verifier node, for every task of the federation."""
+
+    def __init__(self, bench: Workbench, checks: UploadChecks, schemes: TaskSchemes) -> None:
+        self._bench = bench
+        self._reader = LedgerReader(bench.ports.ledger)
+        fetcher = Fetcher(bench, self._reader)
+        self._schemes = schemes
+        self._models = ModelChecks(bench, self._reader, fetcher)
+        self._custody = Custody(bench, fetcher, checks, self._models)
+        self._finished: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        return self._bench.identity.name
+
+    async def survey(self) -> list[Action]:
+        found: list[Action] = []
+        for task in await self._reader.tasks():
+            task_id = task.spec.task_id
+            if task.status in (TaskStatus.DRAFT, TaskStatus.PUBLISHED) or task_id in self._finished:
+                continue
+            view = await self._reader.current(task_id)
+            actions = due(view, self._state(view))
+            if not actions and view.task.status is not TaskStatus.RUNNING:
+                self._finished.add(task_id)
+            found += actions
+        return found
+
+    def _state(self, view: RoundView) -> VerifierState:
+        named = () if view.round is None else (view.round.base_model_digest, view.round.model_digest)
+        return VerifierState(
+            self._bench.identity.msp_id,
+            self._custody.held(view),
+            frozenset(digest for digest in named if is_sound(self._bench, view, digest)),
+        )
+
+    async def perform(self, action: Action) -> None:
+        view = await self._reader.round(action.task_id, action.round)
+        match action:
+            case Submit():
+                await self._bench.submit(action)
+            case Acknowledge():
+                await self._custody.acknowledge(action, view)
+            case FetchUpdate():
+                await self._custody.fetch(action, view)
+            case Attest():
+                await self._attest(action, view)
+            case CheckModel():
+                await self._models.check(action, view)
+            case _:
+                raise TypeError(f"no action of a verifier: {action.label}")
+
+    async def _attest(self, action: Attest, view: RoundView) -> None:
+        aggregate_digest, scores_digest = await self._found(action, view)
+        request: dict[str, Json] = {
+            "task_id": action.task_id,
+            "round": action.round,
+            "aggregate_digest": aggregate_digest,
+            "scores_digest": scores_digest,
+        }
+        await self._bench.transact(action, "round:AttestAggregate", request)
+        round_ = round_of(view)
+        agrees = (aggregate_digest, scores_digest) == proposal(round_)
+        self._bench.report(ProgressKind.ATTESTED, action, members=len(round_.members), agrees=int(agrees))
+
+    async def _found(self, action: Attest, view: RoundView) -> Statement:
+        try:
+            return (await self._custody.recompute(action, view, self._schemes)).statement
+        except MalformedInput as error:
+            logger.warning("%s cannot be added up: %s", action.label, error)
+            return NOTHING_DIGEST, NOTHING_DIGEST if round_of(view).direction_digest else ""

@@ -1,0 +1,143 @@
+"""A whole federation on this machine: its processes started, founded and stopped.
+
+For demonstrations, tests and a first look. Each node is a process of its own and can be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bfl_fabric.errors import BflError, LedgerRefused, LedgerUnavailable
+from bfl_fabric.network import directory as directories
+from bfl_fabric.network.supervisor import ProcessSpec, Supervisor
+from bfl_fabric.network.topology import Topology
+from bfl_fabric.sdk.federation import AsyncFederation, connect_async
+
+READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What a node says of itself in its status file."""
+
+    node_id: str
+    role: str
+    uploaded_bytes: int
+    downloaded_bytes: int
+    peak_memory_bytes: int
+
+
+class LocalFederation:
+    """The processes of a federation's directory; a context manager that leaves none behind."""
+
+    def __init__(self, place: Path, on_restart: Callable[[str, int], None] | None = None) -> None:
+        self.place = place
+        self.topology = directories.read_topology(place)
+        self._supervisor = Supervisor(on_restart)
+
+    @classmethod
+    def create(cls, place: Path, topology: Topology) -> None:
+        """Make the directory: key material, genesis block, settings of every node and client."""
+        directories.create(place, topology)
+
+    def __enter__(self) -> LocalFederation:
+        self._supervisor.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._supervisor.stop()
+
+    async def start_ledger(self) -> None:
+        """Start the ledger and return when it answers."""
+        address = directories.ledger_address_file(self.place)
+        address.unlink(missing_ok=True)
+        self._supervisor.start([self._spec("ledger", ("ledger", "serve", str(self.place)))])
+        deadline = time.monotonic() + READY_SECONDS
+        while not address.exists():
+            await self._pause(deadline, "has not announced its address")
+        admin = directories.admin_client(self.topology, self.topology.organizations[0].msp_id)
+        async with connect_async(self.place, admin) as federation:
+            while not await _answers(federation):
+                await self._pause(deadline, "does not answer")
+
+    async def _pause(self, deadline: float, problem: str) -> None:
+        self._supervisor.check()
+        if time.monotonic() > deadline:
+            raise BflError(f"the ledger {problem} after {READY_SECONDS:.0f} s; see {self.place / 'logs' / 'ledger.log'}")
+        await asyncio.sleep(0.05)
+
+    def start_nodes(self) -> list[str]:
+        """Start every node that has what it needs; participants without data are left to `join`."""
+        specs = [
+            self._spec(path.parent.name, ("node", "run", str(path)))
+            for path in directories.runnable_nodes(self.place)
+        ]
+        self._supervisor.start(specs)
+        return [spec.name for spec in specs]
+
+    async def found(self, endowment: int) -> None:
+        """Write the federation, its participants and each organization's endowment to the ledger, once."""
+        topology = self.topology
+        first = topology.organizations[0]
+        async with connect_async(self.place, directories.admin_client(topology, first.msp_id)) as federation:
+            try:
+                await federation.submit(
+                    "federation:Found",
+                    {
+                        "federation_id": topology.federation_id,
+                        "name": topology.name,
+                        "organizations": [
+                            {"msp_id": item.msp_id, "name": item.name, "region": item.region}
+                            for item in topology.organizations
+                        ],
+                    },
+                )
+            except LedgerRefused:
+                await federation.evaluate("federation:GetFederation")
+                return
+        for organization in topology.organizations:
+            async with connect_async(self.place, directories.admin_client(topology, organization.msp_id)) as federation:
+                for participant in organization.participants:
+                    await federation.submit("federation:EnrolParticipant", {"participant_id": participant})
+                if endowment:
+                    request = {"msp_id": organization.msp_id, "amount": endowment, "reference": "endowment"}
+                    await federation.submit("reward:Mint", request)  # type: ignore[arg-type]
+
+    def check(self) -> None:
+        """Raise when a process could not be kept alive."""
+        self._supervisor.check()
+
+    def kill(self, name: str) -> None:
+        """Kill one process with -9; it is started again at once."""
+        self._supervisor.kill(name)
+
+    def process_ids(self) -> dict[str, int]:
+        return self._supervisor.process_ids()
+
+    def statuses(self) -> list[NodeStatus]:
+        """Return what the nodes last wrote about themselves."""
+        found = []
+        for path in sorted(directories.nodes_directory(self.place).glob("*/status.json")):
+            try:
+                found.append(NodeStatus(**json.loads(path.read_text("utf-8"))))
+            except (OSError, ValueError, TypeError):
+                continue
+        return found
+
+    def _spec(self, name: str, arguments: tuple[str, ...]) -> ProcessSpec:
+        return ProcessSpec(name, (*arguments, "--stop-with-parent"), self.place / "logs" / f"{name}.log")
+
+
+async def _answers(federation: AsyncFederation) -> bool:
+    try:
+        await federation.evaluate("federation:WhoAmI")
+    except LedgerRefused:
+        return True
+    except LedgerUnavailable:
+        return False
+    return True

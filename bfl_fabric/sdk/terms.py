@@ -1,0 +1,83 @@
+"""The terms of a task as an application states them, with defaults for what it does not care about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bfl_chaincode.api import canonical
+from bfl_chaincode.api.records import (
+    PPB,
+    CohortTerms,
+    DataTerms,
+    EncryptionTerms,
+    IncentiveTerms,
+    ModelTerms,
+    RoleTerms,
+    ScheduleTerms,
+    TaskSpec,
+    TrainingTerms,
+    VerificationTerms,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTerms:
+    """What may be chosen for a task; decimals are strings so that every machine reads the same number.
+
+    `pool` is paid in equal parts over the rounds. `clip` bounds each coordinate of an update, which then has
+    `value_bits` bits; together with `max_total_weight` (samples of all silos) they must fit the scheme's 30 bits.
+    """
+
+    task_id: str
+    title: str
+    purpose: str = "research"
+    rounds: int = 10
+    minimum_cohort: int = 4
+    upload_seconds: int = 120
+    learning_rate: str = "0.05"
+    momentum: str = "0.9"
+    batch_size: int = 16
+    local_epochs: int = 1
+    seed: int = 1
+    clip: str = "0.5"
+    value_bits: int = 16
+    max_total_weight: int = 32_768
+    minimum_samples: int = 1
+    data_schema: str = "features float32, label int64"
+    pool: int = 10_000
+    alpha_ppb: int = PPB // 2
+    consistency_window: int = 5
+    reputation_lambda_ppb: int = 8 * PPB // 10
+    attestations: int | None = None
+    receipts: int = 2
+    scheme: str = "ckks"
+
+    def encryption(self, parameters_digest: str) -> EncryptionTerms:
+        """Return the encryption terms for a scheme whose parameters have this digest."""
+        return EncryptionTerms(self.scheme, parameters_digest, self.value_bits, self.clip, self.max_total_weight)
+
+    def spec(self, model: ModelTerms, roles: RoleTerms, organizations: int, parameters_digest: str) -> TaskSpec:
+        """Return the complete spec; attestations default to the majority of the organizations."""
+        majority = organizations // 2 + 1
+        return TaskSpec(
+            task_id=self.task_id,
+            title=self.title,
+            purpose=self.purpose,
+            model=model,
+            training=TrainingTerms(
+                self.learning_rate, self.momentum, self.batch_size, self.local_epochs, self.seed
+            ),
+            data=DataTerms(canonical.digest({"schema": self.data_schema}), self.minimum_samples),
+            schedule=ScheduleTerms(self.rounds, self.upload_seconds),
+            cohort=CohortTerms(self.minimum_cohort, 0),
+            roles=roles,
+            encryption=self.encryption(parameters_digest),
+            verification=VerificationTerms(self.attestations or majority, self.receipts),
+            incentive=IncentiveTerms(
+                pool=self.pool,
+                per_round=self.pool // self.rounds,
+                alpha_ppb=self.alpha_ppb,
+                consistency_window=self.consistency_window,
+                reputation_lambda_ppb=self.reputation_lambda_ppb,
+            ),
+        )

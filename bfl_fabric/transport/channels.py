@@ -1,0 +1,70 @@
+"""The connections of a client: one per address, renewed when the trust changes.
+
+Decides which authorities a server must be vouched for by, and how many calls one address gets at a time. Leaves
+the calls to the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from bfl_fabric.transport.credentials import NodeCredentials
+from bfl_fabric.transport.limits import ClientLimits, channel_options
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    channel: Any
+    trust: tuple[int, str | None]
+
+    def is_broken(self) -> bool:
+        """Say whether gRPC waits before it connects again; the waits are ours, so a new channel is made then."""
+        state: object = self.channel.get_state()
+        return state is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
+
+class Channels:
+    """A cache of channels; they belong to the event loop in which they were made."""
+
+    def __init__(self, credentials: NodeCredentials, limits: ClientLimits) -> None:
+        self._credentials = credentials
+        self._limits = limits
+        self._organizations: dict[str, str] = {}
+        self._connections: dict[str, _Connection] = {}
+        self._places: dict[str, asyncio.Semaphore] = {}
+
+    def expect(self, address: str, msp_id: str) -> None:
+        """From now on accept at `address` only a server that this organization's TLS authority vouches for."""
+        self._organizations[address] = msp_id
+
+    @asynccontextmanager
+    async def to(self, address: str) -> AsyncIterator[Any]:
+        """Give the block a channel and one of the places for calls to this address."""
+        places = self._places.setdefault(address, asyncio.Semaphore(self._limits.calls_per_node))
+        async with places:
+            yield await self._channel(address)
+
+    async def close(self) -> None:
+        """Close every connection; calls under way are broken off."""
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            await connection.channel.close()
+
+    async def _channel(self, address: str) -> Any:
+        msp_id = self._organizations.get(address)
+        trust = (self._credentials.authorities.generation, msp_id)
+        known = self._connections.get(address)
+        if known is not None and known.trust == trust and not known.is_broken():
+            return known.channel
+        credentials = self._credentials.channel_credentials(msp_id)
+        channel = grpc.aio.secure_channel(address, credentials, options=channel_options(self._limits))
+        self._connections[address] = _Connection(channel, trust)
+        if known is not None:
+            await known.channel.close()
+        return channel

@@ -1,0 +1,218 @@
+"""Puts rooms together: the only place that knows which adapter stands behind which port.
+
+Imports of heavy rooms stay inside the functions that need them, so that a process loads what it uses and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bfl_chaincode.api.canonical import Json
+from bfl_chaincode.api.records import Metrics, ModelTerms, TaskSpec
+from bfl_fabric import config
+from bfl_fabric.clock import SystemClock
+from bfl_fabric.domain.ports import Arithmetic, Clock, Evaluator, Ledger, Trainer
+from bfl_fabric.errors import ConfigurationError
+from bfl_fabric.storage.blobs import FileBlobStore
+
+if TYPE_CHECKING:
+    from bfl_fabric.domain.ports import Float32Vector
+    from bfl_fabric.fabric.channel import ChannelConfig
+    from bfl_fabric.fabric.gateway import GatewayLedger
+    from bfl_fabric.he.provider import EncryptionSchemes
+    from bfl_fabric.roles.progress import Progress
+    from bfl_fabric.roles.workbench import Workbench
+    from bfl_fabric.transport.client import TransferClient
+    from bfl_fabric.transport.credentials import NodeCredentials
+
+_log = logging.getLogger(__name__)
+
+
+class Client(NamedTuple):
+    """Everything a connection of an application consists of."""
+
+    settings: config.ClientSettings
+    ledger: Ledger
+    channel: TransferClient
+    blobs: FileBlobStore
+    clock: Clock
+
+
+def arithmetic() -> Arithmetic:
+    """Return the exact arithmetic between training and encryption."""
+    from bfl_fabric.learning.arithmetic import ExactArithmetic
+
+    return ExactArithmetic()
+
+
+def schemes() -> EncryptionSchemes:
+    """Return every encryption scheme of this version, by its word in the task; `close` ends its workers."""
+    from bfl_fabric.he.provider import EncryptionSchemes
+
+    return EncryptionSchemes()
+
+
+def parameters_digest(scheme: str) -> str:
+    """Return the digest of the parameters that a new task with this scheme gets."""
+    from bfl_fabric.he.provider import parameters_digest as digest
+
+    return digest(scheme)
+
+
+def channel_config(settings: config.LedgerSettings) -> ChannelConfig:
+    """Return the channel's first configuration. Raises ConfigurationError unless the block is the pinned one."""
+    from bfl_fabric.fabric.channel import ChannelConfig
+    from bfl_fabric.network.material import read_genesis
+
+    block, digest = read_genesis(settings.genesis)
+    if digest != settings.genesis_digest:
+        raise ConfigurationError(
+            f"{settings.genesis} has digest {digest}, but the settings say {settings.genesis_digest}; "
+            "get the genesis block from the federation's founder again"
+        )
+    return ChannelConfig.from_block(block)
+
+
+def ledger(settings: config.LedgerSettings, identity: config.IdentitySettings, clock: Clock) -> GatewayLedger:
+    """Connect to the ledger's gateway with an identity; call it inside a running event loop."""
+    from bfl_fabric.fabric.gateway import GatewayLedger
+    from bfl_fabric.fabric.gateway_grpc import GrpcGatewayTransport, TlsMaterial
+    from bfl_fabric.fabric.identity import SigningIdentity
+
+    channel = channel_config(settings)
+    groups = (*channel.organizations, *channel.orderers)
+    roots = b"".join(root for group in groups for root in group.tls_root_certificates)
+    transport = GrpcGatewayTransport(settings.gateway_address(), TlsMaterial(roots))
+    signer = SigningIdentity.load(identity.msp_id, identity.certificate, identity.key)
+    return GatewayLedger(transport, signer, settings.channel, settings.chaincode, clock)
+
+
+def credentials(settings: config.LedgerSettings, identity: config.IdentitySettings) -> NodeCredentials:
+    """Return the TLS identity of a node and the organizations that it trusts."""
+    from bfl_fabric.transport.credentials import NodeCredentials, TrustedAuthorities
+
+    organizations = channel_config(settings).organizations
+    trusted = TrustedAuthorities({item.msp_id: list(item.tls_root_certificates) for item in organizations})
+    return NodeCredentials(identity.tls_certificate, identity.tls_key, trusted)
+
+
+@asynccontextmanager
+async def client(settings: config.ClientSettings) -> AsyncIterator[Client]:
+    """Open the connections of an application and close them at the end."""
+    from bfl_fabric.transport.client import TransferClient
+
+    clock = SystemClock()
+    blobs = FileBlobStore(settings.storage)
+    connection = ledger(settings.ledger, settings.identity, clock)
+    try:
+        async with TransferClient(credentials(settings.ledger, settings.identity), blobs.incoming, clock) as channel:
+            yield Client(settings, connection, channel, blobs, clock)
+    finally:
+        await connection.close()
+
+
+# --- actors -------------------------------------------------------------------------------------
+
+
+class Actor(NamedTuple):
+    """Who works here: the name of its certificate, its ledger, its identity, its disk."""
+
+    name: str
+    ledger: config.LedgerSettings
+    identity: config.IdentitySettings
+    storage: Path
+
+
+async def workbench(actor: Actor, stack: AsyncExitStack) -> tuple[Workbench, TransferClient]:
+    """Return the ports of an actor, with the client whose traffic they count; `stack` closes them."""
+    from bfl_fabric.roles.compute import ThreadCompute
+    from bfl_fabric.roles.workbench import Identity, Ports, Workbench
+    from bfl_fabric.storage.journal import FileJournal
+    from bfl_fabric.transport.client import TransferClient
+
+    clock = SystemClock()
+    blobs = FileBlobStore(actor.storage)
+    connection = ledger(actor.ledger, actor.identity, clock)
+    stack.push_async_callback(connection.close)
+    tls = credentials(actor.ledger, actor.identity)
+    channel = await stack.enter_async_context(TransferClient(tls, blobs.incoming, clock))
+    provider = schemes()
+    stack.callback(provider.close)
+    journal = FileJournal(actor.storage / "journal")
+    stack.callback(journal.close)
+    ports = Ports(connection, clock, blobs, channel, journal, provider, arithmetic())
+    identity = Identity(actor.identity.msp_id, actor.name)
+    return Workbench(identity, ports, ThreadCompute(), logged), channel
+
+
+def logged(progress: Progress) -> None:
+    """The observer that writes progress to the log: ids, digests and counts."""
+    numbers = " ".join(f"{name}={value}" for name, value in progress.numbers)
+    _log.info("%s %s/%d %s %s", progress.kind, progress.task_id, progress.round, progress.text, numbers)
+
+
+# --- learning -----------------------------------------------------------------------------------
+
+
+class NoEvaluator:
+    """Stands for a held-out set that this coordinator does not have: `samples` 0 means not measured."""
+
+    def evaluate(self, spec: TaskSpec, model: Float32Vector) -> Metrics:
+        return Metrics(accuracy_ppb=0, loss_ppb=0, samples=0)
+
+
+class OwnArchitecture:
+    """Evaluates the tasks of one architecture; what others publish stays unmeasured."""
+
+    def __init__(self, settings: config.EvaluationSettings) -> None:
+        self._settings = settings
+        self._evaluator: Evaluator | None = None
+
+    def evaluate(self, spec: TaskSpec, model: Float32Vector) -> Metrics:
+        if spec.model.architecture != self._settings.architecture:
+            return NoEvaluator().evaluate(spec, model)
+        if self._evaluator is None:
+            from bfl_fabric.training.models import architecture
+            from bfl_fabric.training.samples import load_samples
+            from bfl_fabric.training.trainer import TorchEvaluator
+
+            samples = load_samples(self._settings.holdout)
+            self._evaluator = TorchEvaluator(architecture(self._settings.architecture), samples)
+        return self._evaluator.evaluate(spec, model)
+
+
+def evaluator(settings: config.EvaluationSettings | None) -> Evaluator:
+    """Return what measures published models."""
+    return NoEvaluator() if settings is None else OwnArchitecture(settings)
+
+
+def trainer(participant_id: str, settings: config.TrainingSettings) -> Trainer:
+    """Return the trainer of a silo's share."""
+    from bfl_fabric.training.models import architecture
+    from bfl_fabric.training.samples import load_samples
+    from bfl_fabric.training.trainer import TorchTrainer
+
+    return TorchTrainer(participant_id, architecture(settings.architecture), load_samples(settings.share))
+
+
+def export_model(path: Path, terms: ModelTerms, model: Float32Vector, origin: Mapping[str, Json]) -> None:
+    """Write a model as a safetensors file that names where it comes from."""
+    from bfl_fabric.training.export import export_model as write
+
+    write(path, model, terms, origin)
+
+
+def certificate_ends(place: Path) -> list[tuple[str, float]]:
+    """Return (name, moment in seconds since 1970) of the end of every certificate in a federation's directory."""
+    from cryptography import x509
+
+    ends = []
+    for path in sorted(place.glob("**/*certificate.pem")):
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        ends.append((str(path.relative_to(place)), certificate.not_valid_after_utc.timestamp()))
+    return ends

@@ -1,0 +1,26 @@
+"""One honest run for all tests; each test lies about a copy of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.audit.honest_run import HonestRun
+
+
+@pytest.fixture(scope="session")
+def told_truth(tmp_path_factory: pytest.TempPathFactory) -> HonestRun:
+    return HonestRun(tmp_path_factory.mktemp("honest")).whole()
+
+
+@pytest.fixture
+def run(told_truth: HonestRun) -> HonestRun:
+    """A run whose records may be rewritten; its blobs are everybody's."""
+    return told_truth.copy()
+
+
+@pytest.fixture
+def own_run(tmp_path: Path) -> HonestRun:
+    """A run whose blobs may be changed too."""
+    return HonestRun(tmp_path).whole()
