@@ -12,11 +12,12 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bfl_chaincode.api.records import NodeRole
 from bfl_fabric import config, wiring
@@ -58,22 +59,61 @@ async def until_stopped() -> AsyncIterator[asyncio.Event]:
 
 async def run_node(settings: config.NodeSettings, *, with_parent: bool = False) -> None:
     """Run a node until it is stopped."""
+    await _run_until_stopped(_node(settings), with_parent)
+
+
+async def run_ledger(place: Path, listen: str | None, *, with_parent: bool = False) -> None:
+    """Serve the embedded ledger of a federation's directory until it is stopped; makes it at the first start."""
+    await _run_until_stopped(_ledger(place, listen), with_parent)
+
+
+async def _run_until_stopped(work: Coroutine[Any, Any, None], with_parent: bool) -> None:
     async with until_stopped() as stopped:
         if with_parent:
             loop = asyncio.get_running_loop()
             stop_with_parent(lambda: loop.call_soon_threadsafe(stopped.set))
-        work = asyncio.create_task(_node(settings))
+        working = asyncio.create_task(work)
         waiting = asyncio.create_task(stopped.wait())
-        await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        if not work.done():
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-            return
-        work.result()
+        if working.done():
+            working.result()
+        else:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+
+async def _ledger(place: Path, listen: str | None) -> None:
+    from bfl_fabric.embedded.server import serve
+
+    directory, network, tls = wiring.embedded_ledger(place)
+    address = directory / "address"
+    wanted = listen or (address.read_text("ascii").strip() if address.exists() else "127.0.0.1:0")
+
+    def announce(bound: str) -> None:
+        write_aside(address, bound)
+
+    try:
+        await serve(directory, network, tls, wanted, announce)
+    except ConfigurationError:
+        if listen is not None or wanted.endswith(":0") or _is_free(wanted):
+            raise
+        _log.warning("the last port %s is taken by another program; taking a free one", wanted)
+        await serve(directory, network, tls, "127.0.0.1:0", announce)
+
+
+def _is_free(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return False
+    return True
 
 
 async def _node(settings: config.NodeSettings) -> None:
+    await _ledger_announced(settings.ledger)
     async with AsyncExitStack() as stack:
         actor = wiring.Actor(settings.node_id, settings.ledger, settings.identity, settings.storage)
         bench, channel = await wiring.workbench(actor, stack)
@@ -87,6 +127,14 @@ async def _node(settings: config.NodeSettings) -> None:
         loops = [ReconcilerLoop(role, bench.ports.ledger, bench.ports.clock, terms, wiring.logged) for role in roles]
         _log.info("%s runs as %s", settings.node_id, settings.role)
         await run_all(*(loop.run() for loop in loops), _report(settings, channel))
+
+
+async def _ledger_announced(settings: config.LedgerSettings) -> None:
+    """Wait until a ledger on this machine has written its address; one elsewhere has a fixed one."""
+    waited = settings.address_file
+    while settings.address is None and waited is not None and not waited.exists():
+        _log.info("waiting for the ledger to announce itself in %s", waited)
+        await asyncio.sleep(STATUS_SECONDS)
 
 
 async def _serve(

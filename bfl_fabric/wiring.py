@@ -22,6 +22,8 @@ from bfl_fabric.storage.blobs import FileBlobStore
 
 if TYPE_CHECKING:
     from bfl_fabric.domain.ports import Float32Vector
+    from bfl_fabric.embedded.ledger import Network
+    from bfl_fabric.embedded.server import ServerTls
     from bfl_fabric.fabric.channel import ChannelConfig
     from bfl_fabric.fabric.gateway import GatewayLedger
     from bfl_fabric.he.provider import EncryptionSchemes
@@ -80,16 +82,16 @@ def channel_config(settings: config.LedgerSettings) -> ChannelConfig:
 
 def ledger(settings: config.LedgerSettings, identity: config.IdentitySettings, clock: Clock) -> GatewayLedger:
     """Connect to the ledger's gateway with an identity; call it inside a running event loop."""
-    from bfl_fabric.fabric.gateway import GatewayLedger
+    from bfl_fabric.fabric.gateway import ChannelAddress, GatewayLedger
     from bfl_fabric.fabric.gateway_grpc import GrpcGatewayTransport, TlsMaterial
     from bfl_fabric.fabric.identity import SigningIdentity
 
     channel = channel_config(settings)
-    groups = (*channel.organizations, *channel.orderers)
+    groups = (*channel.organizations.values(), *channel.orderers.values())
     roots = b"".join(root for group in groups for root in group.tls_root_certificates)
     transport = GrpcGatewayTransport(settings.gateway_address(), TlsMaterial(roots))
     signer = SigningIdentity.load(identity.msp_id, identity.certificate, identity.key)
-    return GatewayLedger(transport, signer, settings.channel, settings.chaincode, clock)
+    return GatewayLedger(transport, signer, ChannelAddress(settings.channel, settings.chaincode), clock)
 
 
 def credentials(settings: config.LedgerSettings, identity: config.IdentitySettings) -> NodeCredentials:
@@ -97,7 +99,7 @@ def credentials(settings: config.LedgerSettings, identity: config.IdentitySettin
     from bfl_fabric.transport.credentials import NodeCredentials, TrustedAuthorities
 
     organizations = channel_config(settings).organizations
-    trusted = TrustedAuthorities({item.msp_id: list(item.tls_root_certificates) for item in organizations})
+    trusted = TrustedAuthorities({item.msp_id: list(item.tls_root_certificates) for item in organizations.values()})
     return NodeCredentials(identity.tls_certificate, identity.tls_key, trusted)
 
 
@@ -154,6 +156,39 @@ def logged(progress: Progress) -> None:
     """The observer that writes progress to the log: ids, digests and counts."""
     numbers = " ".join(f"{name}={value}" for name, value in progress.numbers)
     _log.info("%s %s/%d %s %s", progress.kind, progress.task_id, progress.round, progress.text, numbers)
+
+
+def embedded_ledger(place: Path) -> tuple[Path, Network, ServerTls]:
+    """Return the ledger's directory, its peers and orderer, and its TLS identity; makes the ledger when there is none.
+
+    Raises ConfigurationError when the directory is no federation's.
+    """
+    from bfl_fabric.embedded.contract import bfl_contract
+    from bfl_fabric.embedded.ledger import EmbeddedLedger, Network
+    from bfl_fabric.embedded.server import ServerTls
+    from bfl_fabric.fabric.identity import SigningIdentity
+    from fabric_protos.common import common_pb2
+    from bfl_fabric.network import directory as directories
+    from bfl_fabric.network import material
+    from bfl_fabric.network.topology import admin_name
+
+    topology = directories.read_topology(place)
+    peers = [
+        material.signing_identity(place, item.msp_id, material.peer_name(item)) for item in topology.organizations
+    ]
+    orderer: SigningIdentity = material.signing_identity(place, material.ORDERER_MSP, material.ORDERER)
+    network = Network(peers, orderer, bfl_contract, SystemClock())
+    directory = directories.ledger_directory(place)
+    if not EmbeddedLedger.exists(directory):
+        genesis = common_pb2.Block.FromString((place / material.GENESIS).read_bytes())
+        founder = topology.organizations[0]
+        administrator = material.signing_identity(place, founder.msp_id, admin_name(founder))
+        EmbeddedLedger.create(
+            directory, genesis, peers, orderer, topology.chaincode, bfl_contract, SystemClock(), administrator=administrator
+        ).close()
+    gateway = material.identity_directory(place, material.ORDERER_MSP, material.GATEWAY)
+    tls = ServerTls((gateway / "tls-certificate.pem").read_bytes(), (gateway / "tls-key.pem").read_bytes())
+    return directory, network, tls
 
 
 # --- learning -----------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ verifier's decision; what the records mean is left to the checks.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json, NotCanonical
@@ -94,14 +96,30 @@ class _Reader:
             history.apply(taken, self._findings)
 
 
+class _Sender(NamedTuple):
+    """What the checks ask of the certificate that signed a transaction."""
+
+    msp_id: str
+    common_name: str
+    ou: str
+    role: str
+
+
+@functools.lru_cache(maxsize=4096)
+def _sender(creator: bytes) -> _Sender:
+    identity = Identity.parse(creator)
+    units = [unit for unit in identity.organizational_units if unit in NODE_OUS]
+    role = identity.attributes.get(ROLE_ATTRIBUTE, "")
+    return _Sender(identity.msp_id, identity.common_name, units[0] if len(units) == 1 else "", role)
+
+
 def _transaction(
     position: tuple[int, int],
     transaction: ParsedTransaction,
     action: Action,
     writes: tuple[tuple[str, bytes | None], ...],
 ) -> Transaction:
-    identity = Identity.parse(transaction.creator)
-    ous = [unit for unit in identity.organizational_units if unit in NODE_OUS]
+    sender = _sender(transaction.creator)
     return Transaction(
         order=position[0],
         transaction_id=transaction.transaction_id,
@@ -109,10 +127,10 @@ def _transaction(
         name=action.function,
         request=_request(action),
         at=transaction.timestamp_ms,
-        msp_id=identity.msp_id,
-        common_name=identity.common_name,
-        ou=ous[0] if len(ous) == 1 else "",
-        role=identity.attributes.get(ROLE_ATTRIBUTE, ""),
+        msp_id=sender.msp_id,
+        common_name=sender.common_name,
+        ou=sender.ou,
+        role=sender.role,
         writes=writes,
     )
 

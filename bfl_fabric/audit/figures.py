@@ -14,6 +14,7 @@ from bfl_fabric.audit.markup import Markup, element, join
 
 _LABEL_GAP = 14.0
 _TICKS_X = 12
+_SMALLEST = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,35 +213,38 @@ def share_bar(caption: Caption, parts: Sequence[tuple[str, str, float]]) -> Mark
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
     """Return about `count` round numbers that enclose low and high."""
-    if not low < high:
-        low, high = low - 0.5 * (abs(low) or 1.0), low + 0.5 * (abs(low) or 1.0)
+    widest = max(abs(low), abs(high), _SMALLEST)
+    if high - low < widest * _SMALLEST:
+        low, high = low - widest / 2, low + widest / 2
     raw = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if factor * power >= raw * 0.999)
+    exponent = math.floor(math.log10(raw))
+    step = next(
+        factor * 10.0**exponent for factor in (1, 2, 2.5, 5, 10) if factor * 10.0**exponent >= raw * 0.999
+    )
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(index * step, 10) for index in range(first, last + 1)]
+    return [round(index * step, max(0, 2 - exponent)) for index in range(first, last + 1)]
 
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Return the positions moved apart to at least `gap`, in the same order and as little as that needs.
 
-    They stay within low..high; where they do not fit, the gap shrinks.
+    They stay within low..high; where they do not fit, the gap shrinks. Positions less their place in the row are
+    made to increase by averaging neighbours that do not, which moves all of them least in the sum of squares.
     """
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     gap = min(gap, (high - low) / max(len(positions) - 1, 1))
     clusters: list[tuple[float, int]] = []
-    for index in order:
-        first, count = positions[index], 1
-        while clusters and clusters[-1][0] + clusters[-1][1] * gap > first:
-            start, size = clusters.pop()
-            first = (start * size + (first - size * gap) * count) / (size + count)
-            count += size
-        first = min(max(first, low), high - (count - 1) * gap)
-        clusters.append((first, count))
-    lines = [start + step * gap for start, count in clusters for step in range(count)]
+    for place, index in enumerate(order):
+        mean, count = positions[index] - place * gap, 1
+        while clusters and clusters[-1][0] >= mean:
+            other, size = clusters.pop()
+            mean, count = (other * size + mean * count) / (size + count), size + count
+        clusters.append((mean, count))
+    ceiling = high - (len(positions) - 1) * gap
+    lines = [min(max(mean, low), ceiling) for mean, count in clusters for _ in range(count)]
     placed = [0.0] * len(positions)
-    for index, line in zip(order, lines, strict=True):
-        placed[index] = line
+    for place, index in enumerate(order):
+        placed[index] = lines[place] + place * gap
     return placed
 
 

@@ -1,7 +1,7 @@
 """The report of a run: one HTML file that needs nothing but itself.
 
-Decides what the page says and in which order. Plots are drawn by `figures`, tables by `report_tables`, colours and
-layout are in `stylesheet`. Text from the ledger is escaped by `markup`; the page carries a content policy
+Decides what the page says and in which order. Plots are left to `report_plots`, tables to `report_tables`,
+colours and layout to `stylesheet`. Text from the ledger is escaped by `markup`; the page carries a content policy
 that lets no script run and nothing load.
 """
 
@@ -10,26 +10,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bfl_fabric.audit import report_plots as plots
 from bfl_fabric.audit import report_tables as tables
 from bfl_fabric.audit import stylesheet
-from bfl_fabric.audit.figures import (
-    Bar,
-    Caption,
-    Frame,
-    Reference,
-    Series,
-    bar_list,
-    line_chart,
-    stacked_bars,
-)
-from bfl_fabric.audit.lineage_picture import Lane, Station, lineage_picture
 from bfl_fabric.audit.markup import Markup, element, join, raw_style
-from bfl_fabric.audit.report_tables import Palette, amount, byte_size, percent, points
+from bfl_fabric.audit.report_tables import Palette, amount, byte_size, card, percent, points
 from bfl_fabric.audit.summary import RunSummary
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_DASHES = (None, "7 4", "2 4", "9 3 2 3", "4 4", "12 5")
-_NAMED_TRANSACTIONS = 14
 
 
 def write_report(summary: RunSummary, path: Path) -> None:
@@ -56,10 +44,10 @@ def render(summary: RunSummary) -> str:
         _header(summary),
         element(
             "main",
-            _accuracy(summary),
-            _rewards(summary, palette),
-            _traffic_and_ledger(summary),
-            _lineage(summary, palette),
+            plots.accuracy(summary),
+            plots.rewards(summary, palette),
+            plots.traffic_and_ledger(summary),
+            plots.lineage(summary, palette),
             _shares(summary, palette),
             _rounds(summary),
             _verification(summary),
@@ -203,174 +191,18 @@ def _figure(label: str, value: str, detail: str) -> Markup:
     )
 
 
-# --- the plots ------------------------------------------------------------------------------------
-
-
-def _accuracy(summary: RunSummary) -> Markup:
-    course = [(0, summary.initial.accuracy_ppb / 1e7)]
-    course += [(r.number, r.metrics.accuracy_ppb / 1e7) for r in summary.rounds if r.metrics is not None]
-    federated = Series("federated", "var(--accent)", tuple(course), style="main")
-    central = summary.baselines.centralized_accuracy_ppb / 1e7
-    alone = summary.baselines.alone_accuracy_ppb / 1e7
-    caption = Caption(
-        "accuracy",
-        "Accuracy per round",
-        f"The federated model goes from {course[0][1]:.2f} % to {course[-1][1]:.2f} %; "
-        f"the centralized model reaches {central:.2f} %, the silos alone {alone:.2f} % on average.",
-    )
-    levels = (
-        Reference("centralized", "var(--central)", central),
-        Reference("silos alone, mean", "var(--alone)", alone),
-    )
-    frame = Frame(width=1100, height=330, right=140)
-    plot = line_chart(caption, frame, (federated,), levels, _percent_tick)
-    return element(
-        "section",
-        _card(
-            "Accuracy on the held-out set",
-            "After each round, beside the two baselines of the same run.",
-            plot,
-        ),
-    )
-
-
-def _rewards(summary: RunSummary, palette: Palette) -> Markup:
-    bars = [
-        Bar(
-            round_.number,
-            tuple(
-                (line.participant_id, palette.colour(line.participant_id), float(line.amount))
-                for line in sorted(round_.payouts, key=lambda line: palette.order(line.participant_id))
-            ),
-        )
-        for round_ in summary.rounds
-    ]
-    paid = sum(round_.paid for round_ in summary.rounds)
-    rewards = stacked_bars(
-        Caption("rewards", "Rewards per round", f"{amount(paid)} units were paid in {len(bars)} rounds."),
-        Frame(width=540, height=300, right=8),
-        bars,
-        lambda value: amount(round(value)),
-    )
-    reputations = line_chart(
-        Caption("reputation", "Reputation per participant", _reputation_words(summary)),
-        Frame(width=540, height=300, right=112, left=40),
-        _reputation_lines(summary, palette),
-        show=lambda value: f"{value:g}" if value == round(value, 2) else f"{value:.3f}",
-    )
-    legend = palette.legend()
-    return element(
-        "section",
-        element(
-            "div",
-            _card(
-                "Rewards", "Paid by the contract for each round, per participant.", join([rewards, legend])
-            ),
-            _card("Reputation", "After each settlement, between 0 and 1.", join([reputations, legend])),
-            class_="grid",
-        ),
-        _card(
-            "Payouts",
-            "Units paid per participant and round. Every line follows from alignment and consistency on the ledger.",
-            tables.payouts(summary, palette),
-        ),
-        class_="stack",
-    )
-
-
-def _reputation_words(summary: RunSummary) -> str:
-    best = max(summary.participants, key=lambda line: line.reputation_ppb, default=None)
-    return "" if best is None else f"{best.participant_id} ends highest, at {best.reputation_ppb / 1e9:.3f}."
-
-
-def _reputation_lines(summary: RunSummary, palette: Palette) -> list[Series]:
-    lines = []
-    for participant in sorted(summary.participants, key=lambda line: palette.order(line.participant_id)):
-        name = participant.participant_id
-        course = [(0, 0.5)] + [
-            (round_.number, line.reputation_ppb / 1e9)
-            for round_ in summary.rounds
-            for line in round_.payouts
-            if line.participant_id == name
-        ]
-        dash = _DASHES[palette.rank(name) % len(_DASHES)]
-        lines.append(Series(name, palette.colour(name), tuple(course), dash=dash))
-    return lines
-
-
-def _traffic_and_ledger(summary: RunSummary) -> Markup:
-    bars = [
-        Bar(
-            round_.number,
-            (
-                ("up", "var(--accent)", float(round_.traffic.up_bytes)),
-                ("down", "var(--central)", float(round_.traffic.down_bytes)),
-            ),
-        )
-        for round_ in summary.rounds
-    ]
-    up = sum(round_.traffic.up_bytes for round_ in summary.rounds)
-    down = sum(round_.traffic.down_bytes for round_ in summary.rounds)
-    traffic = stacked_bars(
-        Caption(
-            "traffic", "Traffic per round", f"{byte_size(up)} went up and {byte_size(down)} came down in all."
-        ),
-        Frame(width=540, height=300, left=64, right=8),
-        bars,
-        lambda value: byte_size(round(value)),
-    )
-    named = summary.ledger.transactions
-    rows = [(entry.name, float(entry.count)) for entry in named[:_NAMED_TRANSACTIONS]]
-    rest = sum(entry.count for entry in named[_NAMED_TRANSACTIONS:])
-    rows += [("all others", float(rest))] if rest else []
-    total = sum(entry.count for entry in named)
-    ledger = bar_list(
-        Caption("ledger", "Ledger transactions", f"{amount(total)} valid transactions, by name."),
-        Frame(width=540, height=max(120, 21 * len(rows) + 14), left=178, right=52, top=4, bottom=4),
-        rows,
-        lambda value: amount(round(value)),
-    )
-    legend = tables.legend((("up: encrypted updates", "var(--accent)"), ("down", "var(--central)")))
-    return element(
-        "section",
-        _card("Traffic", "Bytes over the sockets per round, all participants.", join([traffic, legend])),
-        _card("Ledger transactions", f"{amount(total)} valid transactions by name.", ledger),
-        class_="grid",
-    )
-
-
-def _lineage(summary: RunSummary, palette: Palette) -> Markup:
-    lanes = [Lane(name, palette.group(name), palette.colour(name)) for name in palette.names]
-    initial = Station(0, summary.task.initial_digest, summary.initial.accuracy_ppb, None)
-    stations = [initial] + [
-        Station(r.number, r.model_digest, 0 if r.metrics is None else r.metrics.accuracy_ppb, r)
-        for r in summary.rounds
-    ]
-    made = sum(1 for station in stations[1:] if station.digest)
-    caption = Caption(
-        "lineage",
-        "Lineage of the final model",
-        f"The final model descends from the initial one through {made} models; "
-        f"each was made of the encrypted updates of the participants whose dots lead to it.",
-    )
-    text = "Every model, what it was made from, and who contributed. Hollow dots delivered nothing in that round."
-    return element(
-        "section", _card("Lineage of the final model", text, lineage_picture(caption, lanes, stations))
-    )
-
-
 # --- tables and the end ---------------------------------------------------------------------------
 
 
 def _shares(summary: RunSummary, palette: Palette) -> Markup:
     return element(
-        "section", _card("Data per participant", summary.data.split, tables.shares(summary, palette))
+        "section", card("Data per participant", summary.data.split, tables.shares(summary, palette))
     )
 
 
 def _rounds(summary: RunSummary) -> Markup:
     text = "Digests are SHA-256; the full ones open below the table."
-    return element("section", _card("Rounds", text, tables.rounds(summary), tables.digests(summary)))
+    return element("section", card("Rounds", text, tables.rounds(summary), tables.digests(summary)))
 
 
 def _verification(summary: RunSummary) -> Markup:
@@ -390,7 +222,7 @@ def _verification(summary: RunSummary) -> Markup:
     counts = () if audit is None else audit.counts
     return element(
         "section",
-        _card(
+        card(
             "Verify it yourself",
             "The command reads every block, checks every signature and recomputes every aggregate, model and payout. "
             "It trusts nothing but the genesis digest.",
@@ -410,11 +242,3 @@ def _footer(summary: RunSummary) -> Markup:
             "This file loads nothing and runs no script.",
         ),
     )
-
-
-def _card(title: str, caption: str, *content: Markup) -> Markup:
-    return element("figure", element("figcaption", element("h2", title), caption), *content, class_="card")
-
-
-def _percent_tick(value: float) -> str:
-    return f"{value:.2f} %" if abs(value - round(value)) > 1e-9 else f"{value:.0f} %"

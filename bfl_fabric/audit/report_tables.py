@@ -55,6 +55,11 @@ class Palette:
         return legend([(name, self.colour(name)) for name in self.names])
 
 
+def card(title: str, caption: str, *content: Markup) -> Markup:
+    """Return a framed part of the page with its heading."""
+    return element("figure", element("figcaption", element("h2", title), caption), *content, class_="card")
+
+
 def legend(entries: Sequence[tuple[str, str]]) -> Markup:
     """Return a legend of (label, colour)."""
     items = (element("li", dot(colour), label) for label, colour in entries)

@@ -202,7 +202,8 @@ color:var(--muted)}
 _MEDIA = """
 @media (max-width:900px){.grid{grid-template-columns:1fr}.figures{grid-template-columns:1fr 1fr}
 main,header,footer p{max-width:none}
-footer{padding-left:16px;padding-right:16px}h1{font-size:1.6rem}.scroll{margin-left:-22px}}
+footer{padding-left:16px;padding-right:16px}h1{font-size:1.6rem}
+.wide{overflow-x:auto}.wide svg{min-width:720px}.scroll{margin-left:-22px}}
 @media (max-width:480px){.figures{grid-template-columns:1fr}}
 @media print{body{font-size:11.5px}section,.card,figure{break-inside:avoid}.scroll{overflow:visible}}
 """

@@ -31,8 +31,13 @@ class DemoData:
     rounds: int
     shares: Mapping[str, Table]
     held_out: Table
-    model_terms: ModelTerms
-    initial_model: bytes
+
+    def describe(self, seed: int) -> tuple[ModelTerms, bytes]:
+        """Return the model's terms and its initial parameters; loads torch."""
+        from bfl_fabric.training.describe import describe
+        from bfl_fabric.training.models import architecture
+
+        return describe(self.profile.architecture, architecture(self.profile.architecture), seed)
 
     def summaries(self) -> list[ShareSummary]:
         """Return how many samples of each class each silo has."""
@@ -83,27 +88,23 @@ class DemoData:
         from bfl_fabric.training.trainer import TorchEvaluator
         from bfl_fabric.wiring import arithmetic
 
+        _, initial = self.describe(spec.training.seed)
         evaluator = TorchEvaluator(architecture(self.profile.architecture), samples_of(self.held_out))
-        return evaluator.evaluate(spec, arithmetic().unpack_model(self.initial_model, spec.model.parameter_count))
+        return evaluator.evaluate(spec, arithmetic().unpack_model(initial, spec.model.parameter_count))
 
 
 def prepare_data(choice: DemoChoice, topology: Topology) -> DemoData:
-    """Load the data set, divide it and make the initial model. Raises ConfigurationError for an unknown name."""
+    """Load the data set and divide it over the silos. Raises ConfigurationError for an unknown name."""
     from bfl_fabric.training.datasets import load_data
-    from bfl_fabric.training.describe import describe
-    from bfl_fabric.training.models import architecture
 
     profile = PROFILES.get(choice.data)
     if profile is None:
         raise ConfigurationError(f"there is no data set {choice.data!r}; there is: {', '.join(PROFILES)}")
     names = [name for organization in topology.organizations for name in organization.participants]
     shares, held_out = profile.divide(load_data(profile.data), len(names), choice.seed)
-    terms, initial = describe(profile.architecture, architecture(profile.architecture), choice.seed)
     return DemoData(
         profile=profile,
         rounds=choice.rounds or profile.rounds,
         shares=dict(zip(names, shares, strict=True)),
         held_out=held_out,
-        model_terms=terms,
-        initial_model=initial,
     )

@@ -47,18 +47,20 @@ class DemoRun:
         """Run everything; raises AuditFailed when the audit finds anything."""
         place = self._choice.directory
         data = prepare_data(self._choice, self._topology)
-        self._introduce(data)
         LocalFederation.create(place, self._topology)
         data.hand_out(place, self._topology)
-        with RunDisplay(self._console, data.profile.title, data.rounds) as display:
-            with LocalFederation(place, lambda name, code: display.note(f"{name} was restarted")) as federation:
-                await federation.start_ledger()
-                await federation.found(ENDOWMENT)
-                federation.start_nodes()
-                async with connect_async(place) as client:
+        display = RunDisplay(self._console, data.profile.title, data.rounds)
+        with LocalFederation(place, lambda name, code: display.note(f"{name} was restarted")) as federation:
+            # The silos take longest to start (they load torch), so all processes start at once and find each other.
+            federation.start_all()
+            self._introduce(data)
+            await federation.ledger_ready()
+            await federation.found(ENDOWMENT)
+            async with connect_async(place) as client:
+                with display:
                     task = await self._train(federation, client, data, display)
-                    statuses = federation.statuses()
-                    summary = await self._collect(client, task, data, statuses)
+                statuses = federation.statuses()
+                summary = await self._collect(client, task, data, statuses)
         await self._conclude(place, summary, statuses)
 
     def _introduce(self, data: DemoData) -> None:
@@ -76,7 +78,8 @@ class DemoRun:
         self, processes: LocalFederation, client: AsyncFederation, data: DemoData, display: RunDisplay
     ) -> AsyncTask:
         terms = self._terms(data)
-        task = await client.publish(terms, data.model_terms, data.initial_model)
+        described, initial = await asyncio.to_thread(data.describe, self._choice.seed)
+        task = await client.publish(terms, described, initial)
         watcher = asyncio.create_task(self._watch(processes, client, display))
         try:
             await task.start(self._choice.participants)

@@ -46,9 +46,9 @@ async def _up(directory: Path) -> None:
         console.print(f"{name} ended ({code}) and was started again")
 
     with LocalFederation(directory, restarted) as federation:
-        await federation.start_ledger()
+        federation.start_all()
+        await federation.ledger_ready()
         await federation.found(ENDOWMENT)
-        federation.start_nodes()
         rows = [
             {"process": name, "pid": pid, "log": str(directory / "logs" / f"{name}.log")}
             for name, pid in federation.process_ids().items()

@@ -44,6 +44,9 @@ class AccessControl:
         self._config = config
         self._clock = clock
 
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
     def proposer(self, proposal_bytes: bytes, signature: bytes) -> tuple[Proposal, Member]:
         """Return a proposal and who signed it. Raises ProposalRefused, MalformedInput."""
         proposal = parse_proposal(proposal_bytes)

@@ -7,6 +7,7 @@ belong to the chain, is left to `ledger`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ class BlockFile:
     """An open block file. One writer; any number of threads may read."""
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
-        self._path = path
+        self.path = path
         self._disk = disk or Disk()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._end = os.fstat(self._descriptor).st_size
@@ -77,7 +78,7 @@ class BlockFile:
         """
         if not self._usable:
             raise LedgerUnavailable(
-                f"{self._path}: an earlier write failed and could not be undone; open it again"
+                f"{self.path}: an earlier write could not be undone; open the ledger again"
             )
         record = _varint(len(block)) + block
         start = self._end
@@ -85,22 +86,27 @@ class BlockFile:
             self._write(record, start)
             self._disk.sync(self._descriptor)
         except OSError as error:
-            self._undo(start)
-            raise storage_error(self._path, error) from error
+            with contextlib.suppress(StorageFull, LedgerUnavailable):
+                self.truncate(start)
+            raise storage_error(self.path, error) from error
         self._end = start + len(record)
         return Location(self._end - len(block), len(block))
 
     def truncate(self, size: int) -> None:
-        """Drop everything from byte `size` on, durably."""
-        self._disk.truncate(self._descriptor, size)
-        self._disk.sync(self._descriptor)
+        """Drop everything from byte `size` on, durably; when that fails, nothing can be appended any more."""
+        try:
+            self._disk.truncate(self._descriptor, size)
+            self._disk.sync(self._descriptor)
+        except OSError as error:
+            self._usable = False
+            raise storage_error(self.path, error) from error
         self._end = size
 
     def read(self, location: Location) -> bytes:
         """Return the bytes of one block. Raises MalformedInput when the file is shorter."""
         data = os.pread(self._descriptor, location.length, location.offset)
         if len(data) != location.length:
-            raise MalformedInput(f"{self._path}: the block at byte {location.offset} is cut off")
+            raise MalformedInput(f"{self.path}: the block at byte {location.offset} is cut off")
         return data
 
     def locations(self, start: int = 0) -> Iterator[Location]:
@@ -123,9 +129,9 @@ class BlockFile:
 
     def _location(self, offset: int) -> Location:
         head = os.pread(self._descriptor, _VARINT_BYTES, offset)
-        length, used = _read_varint(head, self._path, offset)
+        length, used = _read_varint(head, self.path, offset)
         if length is None or offset + used + length > self._end:
-            raise TornTail(self._path, offset)
+            raise TornTail(self.path, offset)
         return Location(offset + used, length)
 
     def _write(self, record: bytes, start: int) -> None:
@@ -133,12 +139,6 @@ class BlockFile:
         rest = memoryview(record)
         while rest:
             rest = rest[self._disk.write(self._descriptor, rest[:_CHUNK]) :]
-
-    def _undo(self, start: int) -> None:
-        try:
-            self.truncate(start)
-        except OSError:
-            self._usable = False
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:

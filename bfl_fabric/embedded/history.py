@@ -6,8 +6,9 @@ where a key was written is indexed, the values stay in the blocks.
 
 from __future__ import annotations
 
-from bfl_chaincode.shim.stub import KeyModification, Timestamp
+from bfl_chaincode.shim.stub import KeyModification
 
+from bfl_fabric.embedded.simulator import timestamp_of
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.fabric.envelopes import ParsedTransaction
 
@@ -21,13 +22,7 @@ def modification(transaction: ParsedTransaction, namespace: str, key: str) -> Ke
                     return KeyModification(
                         tx_id=transaction.transaction_id,
                         value=item.value or b"",
-                        timestamp=timestamp_of(transaction),
+                        timestamp=timestamp_of(transaction.channel_header),
                         is_delete=item.value is None,
                     )
     raise MalformedInput(f"transaction {transaction.transaction_id} did not write the key")
-
-
-def timestamp_of(transaction: ParsedTransaction) -> Timestamp:
-    """Return a transaction's own time."""
-    seconds, milliseconds = divmod(transaction.timestamp_ms, 1000)
-    return Timestamp(seconds, milliseconds * 1_000_000)

@@ -90,8 +90,9 @@ class BlockCutter:
 class BlockMaker:
     """Makes the orderer's part of a block: header, signature, pointer to the configuration (Raft's form)."""
 
-    def __init__(self, signer: Signer) -> None:
+    def __init__(self, signer: Signer, msp_id: str) -> None:
         self._signer = signer
+        self.msp_id = msp_id
 
     def make(self, number: int, previous_hash: bytes, entries: Sequence[bytes]) -> tuple[Any, list[bytes]]:
         """Return the `common.BlockHeader` and the first two metadata slots."""

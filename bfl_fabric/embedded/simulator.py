@@ -106,8 +106,7 @@ class SimulationStub(ChaincodeStub):
         return self._proposal.invocation.channel_id
 
     def get_tx_timestamp(self) -> Timestamp:
-        header = read(common_pb2.ChannelHeader, self._proposal.channel_header, "channel header")
-        return Timestamp(header.timestamp.seconds, header.timestamp.nanos)
+        return timestamp_of(self._proposal.channel_header)
 
     def get_creator(self) -> Creator:
         identity = read(identities_pb2.SerializedIdentity, self._proposal.creator, "creator")
@@ -261,6 +260,12 @@ class SimulationStub(ChaincodeStub):
         """The peer reads the chaincode's definition through the transaction's own simulator."""
         found = self._site.state.find(Space(NAMESPACE), key.encode())
         self._sets.add_read(NAMESPACE, key, _height(found))
+
+
+def timestamp_of(channel_header: bytes) -> Timestamp:
+    """Return a transaction's own time, as its proposal says it."""
+    header = read(common_pb2.ChannelHeader, channel_header, "channel header")
+    return Timestamp(header.timestamp.seconds, header.timestamp.nanos)
 
 
 async def _stream(items: Iterable[T]) -> AsyncIterator[T]:

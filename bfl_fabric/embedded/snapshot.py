@@ -64,11 +64,12 @@ class Snapshot:
 
     def find(self, space: Space, key: Key) -> Versioned | None:
         """Return a public value, or the hash of a private one."""
+        if space.collection:
+            return self._find_in("SELECT value, metadata, block, position FROM hashed_state", space, key)
         return _versioned(
             self._one(
-                "SELECT value, metadata, block, position FROM state "
-                "WHERE namespace = ? AND collection = ? AND key = ?",
-                *space,
+                "SELECT value, metadata, block, position FROM state WHERE namespace = ? AND key = ?",
+                space.namespace,
                 key,
             )
         )
@@ -85,14 +86,7 @@ class Snapshot:
 
     def find_private(self, space: Space, key_hash: Key) -> Versioned | None:
         """Return a private value by the hash of its key."""
-        return _versioned(
-            self._one(
-                "SELECT value, x'', block, position FROM private_state "
-                "WHERE namespace = ? AND collection = ? AND key = ?",
-                *space,
-                key_hash,
-            )
-        )
+        return self._find_in("SELECT value, x'', block, position FROM private_state", space, key_hash)
 
     def history(self, namespace: str, key: str) -> list[Height]:
         """Return the transactions that wrote the key, newest first."""
@@ -132,13 +126,14 @@ class Snapshot:
         return bytes(row[0]) if row else None
 
     def _range(self, namespace: str, start: bytes, end: bytes) -> sqlite3.Cursor:
-        query = (
-            "SELECT key, value, block, position FROM state "
-            "WHERE namespace = ? AND collection = '' AND key >= ?"
-        )
+        query = "SELECT key, value, block, position FROM state WHERE namespace = ? AND key >= ?"
         if not end:
             return self._connection.execute(query + " ORDER BY key", (namespace, start))
         return self._connection.execute(query + " AND key < ? ORDER BY key", (namespace, start, end))
+
+    def _find_in(self, select: str, space: Space, key: Key) -> Versioned | None:
+        where = " WHERE namespace = ? AND collection = ? AND key = ?"
+        return _versioned(self._one(select + where, *space, key))
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()

@@ -23,6 +23,7 @@ FORMAT = 1
 TRANSIENT_BLOCKS = 1000
 """Private data of a transaction that was endorsed and not ordered within this many blocks are dropped."""
 
+Rows = Sequence[tuple[Key, Versioned]]
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC})
 
 _SCHEMA = """
@@ -41,10 +42,13 @@ CREATE TABLE history (
     namespace TEXT NOT NULL, key BLOB NOT NULL, block INTEGER NOT NULL, position INTEGER NOT NULL,
     PRIMARY KEY (namespace, key, block, position)) WITHOUT ROWID;
 CREATE TABLE state (
+    namespace TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, metadata BLOB NOT NULL,
+    block INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (namespace, key)) WITHOUT ROWID;
+CREATE TABLE hashed_state (
     namespace TEXT NOT NULL, collection TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
     metadata BLOB NOT NULL, block INTEGER NOT NULL, position INTEGER NOT NULL, expires INTEGER,
     PRIMARY KEY (namespace, collection, key)) WITHOUT ROWID;
-CREATE INDEX expiring ON state (expires) WHERE expires IS NOT NULL;
+CREATE INDEX expiring ON hashed_state (expires) WHERE expires IS NOT NULL;
 CREATE TABLE private_state (
     namespace TEXT NOT NULL, collection TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
     block INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (namespace, collection, key)
@@ -192,9 +196,31 @@ def _apply(writer: sqlite3.Connection, update: BlockUpdate) -> None:
 
 
 def _apply_state(writer: sqlite3.Connection, update: BlockUpdate) -> None:
-    changes = [(space, key, item) for space, items in update.changes.items() for key, item in items.items()]
+    for space, items in update.changes.items():
+        kept = [(key, item) for key, item in items.items() if item.value is not None]
+        gone = [key for key, item in items.items() if item.value is None]
+        if space.collection:
+            _write_hashed(writer, update, space, kept)
+            _delete(writer, "hashed_state", [(*space, key) for key in gone])
+        else:
+            _write_public(writer, space, kept)
+            statement = "DELETE FROM state WHERE namespace = ? AND key = ?"
+            writer.executemany(statement, [(space.namespace, key) for key in gone])
+
+
+def _write_public(writer: sqlite3.Connection, space: Space, items: Rows) -> None:
     writer.executemany(
-        "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (space.namespace, key, item.value, metadata_bytes(item.metadata), *item.height)
+            for key, item in items
+        ],
+    )
+
+
+def _write_hashed(writer: sqlite3.Connection, update: BlockUpdate, space: Space, items: Rows) -> None:
+    writer.executemany(
+        "INSERT OR REPLACE INTO hashed_state VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 *space,
@@ -204,11 +230,9 @@ def _apply_state(writer: sqlite3.Connection, update: BlockUpdate) -> None:
                 *item.height,
                 update.expires.get((space, key)),
             )
-            for space, key, item in changes
-            if item.value is not None
+            for key, item in items
         ],
     )
-    _delete(writer, "state", [(*space, key) for space, key, item in changes if item.value is None])
 
 
 def _apply_private(writer: sqlite3.Connection, update: BlockUpdate) -> None:
@@ -227,9 +251,9 @@ def _apply_private(writer: sqlite3.Connection, update: BlockUpdate) -> None:
 def _expire(writer: sqlite3.Connection, update: BlockUpdate) -> None:
     """Drop the private keys whose blocks to live are over, unless this block wrote them again."""
     expired = writer.execute(
-        "SELECT namespace, collection, key FROM state WHERE expires <= ?", (update.number,)
+        "SELECT namespace, collection, key FROM hashed_state WHERE expires <= ?", (update.number,)
     ).fetchall()
-    _delete(writer, "state", expired)
+    _delete(writer, "hashed_state", expired)
     _delete(writer, "private_state", expired)
     update.purges = update.purges or bool(expired)
 

@@ -23,7 +23,7 @@ from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.fabric.identity import ATTRIBUTES_OID, low_s, subject_values
 from bfl_fabric.fabric.keyfiles import private_directory, read_secret, write_secret
 
-CERTIFICATE_FILE = "cert.pem"
+CERTIFICATE_FILE = "certificate.pem"
 KEY_FILE = "key.pem"
 
 

@@ -15,12 +15,18 @@ from fabric_protos.orderer import ab_pb2
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.fabric.channel import ChannelConfig
 from bfl_fabric.fabric.envelopes import HeaderType, parse_payload
+from bfl_fabric.fabric.gateway_transport import GatewayFailure, GatewayStatus
 from bfl_fabric.fabric.identity import Signer
 from bfl_fabric.fabric.policy import Member
 from bfl_fabric.fabric.wire import read_strict, write
 
 TIME_WINDOW_MS = 15 * 60 * 1000
 _FOREVER = 2**64 - 1
+_ENDINGS = {
+    common_pb2.BAD_REQUEST: GatewayStatus.INVALID_ARGUMENT,
+    common_pb2.FORBIDDEN: GatewayStatus.PERMISSION_DENIED,
+    common_pb2.NOT_FOUND: GatewayStatus.NOT_FOUND,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +116,15 @@ def _position(position: Any) -> int | None:
     raise MalformedInput("seek info: a position must be oldest, newest or a number")
 
 
-def read_block(response: Any) -> bytes | None:
-    """Return the block in a `protos.DeliverResponse` as canonical bytes, None for the closing status SUCCESS.
+def read_block(response: Any) -> tuple[int, bytes] | None:
+    """Return number and canonical bytes of the block in a `protos.DeliverResponse`, None at the good end.
 
-    Raises MalformedInput for any other status: nothing more will come.
+    Raises GatewayFailure when the peer ends the delivery for another reason.
     """
     kind = response.WhichOneof("Type")
     if kind == "block":
-        return write(response.block)
+        return int(response.block.header.number), write(response.block)
     if kind == "status" and response.status == common_pb2.SUCCESS:
         return None
-    name = common_pb2.Status.Name(response.status) if kind == "status" else str(kind)
-    raise MalformedInput(f"the peer ends the delivery: {name}")
+    status = _ENDINGS.get(response.status, GatewayStatus.UNAVAILABLE)
+    raise GatewayFailure(status, f"the peer ended the delivery of blocks with status {response.status}")

@@ -183,9 +183,18 @@ def read_certificate(certificate_pem: bytes) -> x509.Certificate:
     ):
         raise MalformedInput("expected one PEM certificate and nothing else")
     try:
-        return x509.load_pem_x509_certificate(text)
-    except ValueError as error:
-        raise MalformedInput("the PEM does not hold an X.509 certificate") from error
+        certificate = x509.load_pem_x509_certificate(text)
+        _parse_everything(certificate)
+    except Exception as error:
+        raise MalformedInput("the PEM does not hold an X.509 certificate that can be used") from error
+    return certificate
+
+
+def _parse_everything(certificate: x509.Certificate) -> None:
+    """Touch every part that is used later: the library reads them on demand and raises errors of many kinds."""
+    _ = (certificate.issuer, certificate.subject, certificate.extensions, certificate.public_key())
+    _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.serial_number)
+    _ = (certificate.signature_hash_algorithm, certificate.signature, certificate.tbs_certificate_bytes)
 
 
 def subject_values(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> tuple[str, ...]:

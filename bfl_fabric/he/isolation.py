@@ -81,18 +81,28 @@ class WorkerProcess:
             return frames.receive(_pipe(process.stdout))
         except (BrokenFrame, OSError) as error:
             raise self._lost(process, overrun) from error
+        except BaseException:
+            # half a frame may be on its way: this process cannot be asked again
+            self._drop()
+            raise
         finally:
             timer.cancel()
 
     def _started(self) -> subprocess.Popen[bytes]:
         roots = [str(Path(package.__path__[0]).parent) for package in (bfl_fabric, bfl_chaincode)]
-        process = subprocess.Popen(  # noqa: S603  (our own interpreter, our own code)
-            [sys.executable, "-I", "-c", _START, str(self._limits.memory_bytes), *roots],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **_SINGLE_THREADED},
-        )
+        command = [sys.executable, "-I", "-c", _START, str(self._limits.memory_bytes), *roots]
+        try:
+            process = subprocess.Popen(  # noqa: S603  (our own interpreter, our own code)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **_SINGLE_THREADED},
+            )
+        except OSError as error:
+            raise errors.WorkerFailed(
+                f"the ciphertext worker could not be started: {error.strerror}"
+            ) from error
         self._end = weakref.finalize(self, _end, process)
         return process
 

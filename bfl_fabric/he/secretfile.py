@@ -107,18 +107,25 @@ def _private_bytes(path: Path) -> bytes:
         raise NotFound(f"there is no secret key file {path}") from error
     except OSError as error:
         raise KeyHolderRefused(f"the secret key file {path} cannot be opened: {error.strerror}") from error
+    try:
+        _require_private(path, os.fstat(descriptor))
+    except KeyHolderRefused:
+        os.close(descriptor)
+        raise
     with open(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyHolderRefused(f"the secret key file {path} is not a plain file")
-        if status.st_uid != os.geteuid():
-            raise KeyHolderRefused(f"the secret key file {path} belongs to another user")
-        if status.st_mode & 0o077:
-            raise KeyHolderRefused(
-                f"the secret key file {path} has mode {stat.S_IMODE(status.st_mode):04o}; others can read it: "
-                "make a new key epoch, then use mode 0600"
-            )
         return stream.read()
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyHolderRefused(f"the secret key file {path} is not a plain file")
+    if status.st_uid != os.geteuid():
+        raise KeyHolderRefused(f"the secret key file {path} belongs to another user")
+    if status.st_mode & 0o077:
+        raise KeyHolderRefused(
+            f"the secret key file {path} has mode {stat.S_IMODE(status.st_mode):04o}: others may have read it; "
+            "make a new key epoch"
+        )
 
 
 def _sync_directory(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bfl_chaincode.api.records import Task, TaskStatus, from_json
+
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
 from bfl_fabric.errors import LedgerRefused, MalformedInput, NotFound
 from bfl_fabric.roles.admission import NodeAdmission
@@ -38,7 +39,9 @@ class CoordinatorAdmission(NodeAdmission):
             return
         found = await self._bench.work(file_digest, path)
         if found != digest:
-            raise MalformedInput(f"the initial model of {name.task_id} has digest {found}, announced {digest}")
+            raise MalformedInput(
+                f"the initial model of {name.task_id} has digest {found}, announced {digest}"
+            )
 
     async def _task(self, task_id: str) -> Task:
         try:
@@ -51,6 +54,8 @@ def verify_bringer(task: Task, msp_id: str, caller: TransferCaller) -> None:
     """Check that this node coordinates the task and that its own organization calls. Raises MalformedInput."""
     coordinator = task.spec.roles.coordinator
     if coordinator != msp_id or caller.msp_id != msp_id:
-        raise MalformedInput(f"the initial model of {task.spec.task_id} goes from {coordinator} to its own coordinator")
+        raise MalformedInput(
+            f"the initial model of {task.spec.task_id} goes from {coordinator} to its own coordinator"
+        )
     if task.status not in (TaskStatus.DRAFT, TaskStatus.PUBLISHED):
         raise MalformedInput(f"{task.spec.task_id} is {task.status}; its initial model is no longer taken")

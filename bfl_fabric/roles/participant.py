@@ -6,10 +6,12 @@ training does is the trainer's, and whether an upload may be kept is the receivi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bfl_chaincode.api.records import Phase, Registration, RoundView, TaskStatus
+from bfl_chaincode.api.records import Phase, Registration, RoundView, TaskSpec, TaskStatus
 
 from bfl_fabric.domain.ports import LocalUpdate, Trainer, UpdateName
 from bfl_fabric.errors import ConfigurationError, NotFound, TransferFailed
@@ -18,7 +20,7 @@ from bfl_fabric.roles.evidence import commitment_of, holder_role, holders_of, ro
 from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
 from bfl_fabric.roles.progress import ProgressKind
-from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.reader import LedgerReader, UnfinishedTasks
 from bfl_fabric.roles.schemes import TaskSchemes, epoch_of
 from bfl_fabric.roles.workbench import Workbench, round_key
 
@@ -125,16 +127,16 @@ def _registration(view: RoundView, participant_id: str) -> Registration | None:
 
 
 class ParticipantRole:
-    """The reconciler of one data silo, for the tasks that it was told to take part in."""
+    """The reconciler of one data silo, for the tasks that `takes` accepts; with `joins` it registers for them."""
 
     def __init__(
-        self, bench: Workbench, trainer: Trainer, tasks: tuple[str, ...], *, joins: bool = False
+        self, bench: Workbench, trainer: Trainer, takes: Callable[[TaskSpec], bool], *, joins: bool = False
     ) -> None:
         self._bench = bench
         self._trainer = trainer
-        self._tasks = tasks
         self._joins = joins
         self._reader = LedgerReader(bench.ports.ledger)
+        self._tasks = UnfinishedTasks(self._reader, lambda task: takes(task.spec))
         self._fetcher = Fetcher(bench, self._reader)
         self._schemes = TaskSchemes(bench, self._fetcher)
         self._models = ModelChecks(bench, self._reader, self._fetcher)
@@ -145,9 +147,10 @@ class ParticipantRole:
 
     async def survey(self) -> list[Action]:
         found: list[Action] = []
-        for task_id in self._tasks:
-            view = await self._reader.current(task_id)
-            found += due(view, self._state(view))
+        for view in await self._tasks.views():
+            actions = due(view, self._state(view))
+            self._tasks.note(view, actions)
+            found += actions
         return found
 
     def _state(self, view: RoundView) -> ParticipantState:

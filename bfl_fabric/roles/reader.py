@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from bfl_chaincode.api.canonical import Json, NotCanonical
@@ -13,6 +13,7 @@ from bfl_chaincode.api.records import (
     Participant,
     RoundView,
     Task,
+    TaskStatus,
     from_json,
 )
 
@@ -59,6 +60,30 @@ class LedgerReader:
         if not isinstance(answer, list):
             raise EvaluateError(f"{query} answered no list")
         return tuple(_read(kind, query, item) for item in answer)
+
+
+class UnfinishedTasks:
+    """The tasks that may hold something for an actor: those that ended only until it finds nothing due in them."""
+
+    def __init__(self, reader: LedgerReader, wanted: Callable[[Task], bool]) -> None:
+        self._reader = reader
+        self._wanted = wanted
+        self._finished: set[str] = set()
+
+    async def views(self) -> list[RoundView]:
+        """Return the current view of each task that was published."""
+        return [
+            await self._reader.current(task.spec.task_id)
+            for task in await self._reader.tasks()
+            if task.status is not TaskStatus.DRAFT
+            and task.spec.task_id not in self._finished
+            and self._wanted(task)
+        ]
+
+    def note(self, view: RoundView, due: Sequence[object]) -> None:
+        """Write down what the actor found due in a view."""
+        if not due and view.task.status in (TaskStatus.CLOSED, TaskStatus.ABANDONED):
+            self._finished.add(view.task.spec.task_id)
 
 
 def _read(kind: type[T], query: str, answer: Json) -> T:

@@ -26,7 +26,7 @@ from bfl_fabric.roles.holding import (
 )
 from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
 from bfl_fabric.roles.progress import ProgressKind
-from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.reader import LedgerReader, UnfinishedTasks
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.workbench import Workbench
 
@@ -93,7 +93,7 @@ class VerifierRole:
         self._schemes = schemes
         self._models = ModelChecks(bench, self._reader, fetcher)
         self._custody = Custody(bench, fetcher, checks, self._models)
-        self._finished: set[str] = set()
+        self._tasks = UnfinishedTasks(self._reader, lambda task: task.status is not TaskStatus.PUBLISHED)
 
     @property
     def name(self) -> str:
@@ -101,14 +101,9 @@ class VerifierRole:
 
     async def survey(self) -> list[Action]:
         found: list[Action] = []
-        for task in await self._reader.tasks():
-            task_id = task.spec.task_id
-            if task.status in (TaskStatus.DRAFT, TaskStatus.PUBLISHED) or task_id in self._finished:
-                continue
-            view = await self._reader.current(task_id)
+        for view in await self._tasks.views():
             actions = due(view, self._state(view))
-            if not actions and view.task.status is not TaskStatus.RUNNING:
-                self._finished.add(task_id)
+            self._tasks.note(view, actions)
             found += actions
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -80,15 +80,20 @@ class AsyncFederation:
     async def accounts(self) -> list[Balance]:
         return self.records(Balance, await self.evaluate("reward:ListAccounts"))
 
-    async def node(self, role: NodeRole, msp_id: str, timeout_seconds: float = 60) -> Node:
-        """Return the announced node of an organization in a role; waits for it to be announced."""
+    async def node(
+        self, role: NodeRole, msp_id: str = "", *, other_than: str = "", timeout_seconds: float = 60
+    ) -> Node:
+        """Return an announced node in a role, of one organization or of any but another; waits for one."""
         deadline = self.clock.now_ms() + int(timeout_seconds * 1000)
         while True:
             for node in await self.nodes():
-                if node.role is role and node.msp_id == msp_id:
+                if node.role is role and msp_id in ("", node.msp_id) and node.msp_id != other_than:
                     return node
             if self.clock.now_ms() > deadline:
-                raise NotFound(f"{msp_id} has announced no {role.value} node within {timeout_seconds:.0f} s; start it")
+                raise NotFound(
+                    f"no {role.value} node of {msp_id or 'any organization'} was announced within "
+                    f"{timeout_seconds:.0f} s; start one with `bfl node run`"
+                )
             await self.clock.sleep(0.2)
 
     # --- tasks ------------------------------------------------------------------------------------
@@ -112,7 +117,7 @@ class AsyncFederation:
         from bfl_fabric import wiring
 
         organizations = await self.organizations()
-        roles = roles or default_roles([item.msp_id for item in organizations if item.active])
+        roles = roles or await self._announced_roles()
         digest = wiring.parameters_digest(terms.scheme)
         spec = terms.spec(model, roles, len(organizations), digest)
         known = {task.spec.task_id: task for task in await self.tasks()}
@@ -131,6 +136,12 @@ class AsyncFederation:
                     "reward:Fund", {"task_id": spec.task_id, "amount": amount, "reference": "pool of the task"}
                 )
         return AsyncTask(self, spec.task_id)
+
+    async def _announced_roles(self) -> RoleTerms:
+        """Return roles from the nodes that are announced: one's own organization coordinates."""
+        aggregator = await self.node(NodeRole.AGGREGATOR)
+        key_holder = await self.node(NodeRole.KEY_HOLDER, other_than=aggregator.msp_id)
+        return RoleTerms(self.settings.identity.msp_id, aggregator.msp_id, key_holder.msp_id)
 
     async def _deliver_initial(self, spec: TaskSpec, initial: bytes) -> None:
         digest = self._blobs.put(initial)
@@ -155,17 +166,6 @@ class AsyncFederation:
         if hashlib.sha256(data).hexdigest() != digest:
             raise NotFound(f"the blob {digest} is not what its name says")
         return data
-
-
-def default_roles(msp_ids: Sequence[str]) -> RoleTerms:
-    """Return roles for organizations in this order: first coordinates, second aggregates, third holds the key.
-
-    With two organizations the first one holds the key as well.
-    """
-    if len(msp_ids) < 2:
-        raise ConfigurationError("a federation needs at least two organizations: who aggregates must not hold the key")
-    holder = msp_ids[2] if len(msp_ids) > 2 else msp_ids[0]
-    return RoleTerms(coordinator=msp_ids[0], aggregator=msp_ids[1], key_holder=holder)
 
 
 def client_settings(place: str | Path, identity: str = DEFAULT_CLIENT) -> config.ClientSettings:

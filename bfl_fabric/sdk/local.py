@@ -52,13 +52,22 @@ class LocalFederation:
     def __exit__(self, *_: object) -> None:
         self._supervisor.stop()
 
-    async def start_ledger(self) -> None:
-        """Start the ledger and return when it answers."""
-        address = directories.ledger_address_file(self.place)
-        address.unlink(missing_ok=True)
-        self._supervisor.start([self._spec("ledger", ("ledger", "serve", str(self.place)))])
+    def start_all(self) -> list[str]:
+        """Start the ledger and every node that has what it needs; participants without data are left to `join`.
+
+        Nodes that are up before the ledger wait for it.
+        """
+        specs = [self._spec("ledger", ("ledger", "serve", str(self.place)))]
+        for path in directories.runnable_nodes(self.place):
+            specs.append(self._spec(path.parent.name, ("node", "run", str(path))))
+        directories.ledger_address_file(self.place).unlink(missing_ok=True)
+        self._supervisor.start(specs)
+        return [spec.name for spec in specs]
+
+    async def ledger_ready(self) -> None:
+        """Return when the ledger answers. Raises BflError when it does not within a minute."""
         deadline = time.monotonic() + READY_SECONDS
-        while not address.exists():
+        while not directories.ledger_address_file(self.place).exists():
             await self._pause(deadline, "has not announced its address")
         admin = directories.admin_client(self.topology, self.topology.organizations[0].msp_id)
         async with connect_async(self.place, admin) as federation:
@@ -70,15 +79,6 @@ class LocalFederation:
         if time.monotonic() > deadline:
             raise BflError(f"the ledger {problem} after {READY_SECONDS:.0f} s; see {self.place / 'logs' / 'ledger.log'}")
         await asyncio.sleep(0.05)
-
-    def start_nodes(self) -> list[str]:
-        """Start every node that has what it needs; participants without data are left to `join`."""
-        specs = [
-            self._spec(path.parent.name, ("node", "run", str(path)))
-            for path in directories.runnable_nodes(self.place)
-        ]
-        self._supervisor.start(specs)
-        return [spec.name for spec in specs]
 
     async def found(self, endowment: int) -> None:
         """Write the federation, its participants and each organization's endowment to the ledger, once."""

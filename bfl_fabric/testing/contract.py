@@ -20,6 +20,7 @@ from bfl_chaincode.api.errors import parse_code
 from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.api.records import from_json
 from bfl_chaincode.main import OK, TRANSACTIONS, build_chaincode, invoke
+from bfl_chaincode.shim.contract_api import ContractChaincode
 from bfl_chaincode.shim.stub import (
     ChaincodeStub,
     Creator,
@@ -59,6 +60,12 @@ def _certificate(member: Member) -> bytes:
     return _authority(member.msp_id).issue_identity(member.name, member.ou, attributes).certificate_pem
 
 
+@functools.cache
+def _chaincode() -> ContractChaincode:
+    """Return the one chaincode of this process: it keeps nothing between transactions and is slow to build."""
+    return build_chaincode()
+
+
 class MemoryState:
     """Keys and values, and the keys in order: code points sort as their UTF-8 bytes do."""
 
@@ -89,20 +96,32 @@ class ContractHost:
     """One channel's state; `ledger` gives each member its connection."""
 
     def __init__(self) -> None:
-        self._chaincode = build_chaincode()
         self._state = MemoryState()
         self._listeners: list[asyncio.Queue[LedgerEvent]] = []
+        self._answers: dict[tuple[str, str], Json] = {}
         self.history: list[LedgerEvent] = []
 
     def ledger(self, member: Member, clock: Clock) -> ContractLedger:
         return ContractLedger(self, member, clock)
 
+    def crash(self) -> None:
+        """Forget nothing: there is no process of its own that could end."""
+
     async def run(self, call: Call) -> tuple[Response, MemoryStub]:
         stub = MemoryStub(call, self._state)
-        return await invoke(self._chaincode, stub), stub
+        return await invoke(_chaincode(), stub), stub
+
+    async def ask(self, call: Call) -> Json:
+        """Answer a query; the same question on the same state has the same answer, whoever asks."""
+        question = (call.transaction, call.argument)
+        if call.transaction == "federation:WhoAmI" or question not in self._answers:
+            response, _ = await self.run(call)
+            self._answers[question] = _answer(call.transaction, response)
+        return self._answers[question]
 
     def commit(self, stub: MemoryStub) -> int:
         """Apply a transaction's writes and send its event; return its block number, one for each."""
+        self._answers.clear()
         number = len(self.history) + 1
         for key, value in stub.writes.items():
             self._state.put(key, value)
@@ -142,8 +161,7 @@ class ContractLedger:
         self._clock = clock
 
     async def evaluate(self, transaction: str, request: Mapping[str, Json]) -> Json:
-        response, _ = await self._host.run(self._call(transaction, request))
-        return _answer(transaction, response)
+        return await self._host.ask(self._call(transaction, request))
 
     async def submit(self, transaction: str, request: Mapping[str, Json]) -> Commit:
         if TRANSACTIONS.get(transaction, False):

@@ -6,6 +6,7 @@ identity and per organization. Leaves to Admission what an identified caller may
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -27,14 +28,31 @@ class Callers:
         self._limits = limits
         self._clock = clock
         self._calls: Counter[TransferCaller | str] = Counter()
+        self._running: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
     async def admitted(self, context: Any) -> AsyncIterator[TransferCaller]:
         """Give the block the caller's identity and a place; refusals and faults inside end the call properly."""
-        async with answering(context):
-            caller = self._identify(context)
-            with self._place(caller):
-                yield caller
+        with self._noted():
+            async with answering(context):
+                caller = self._identify(context)
+                with self._place(caller):
+                    yield caller
+
+    async def ended(self, seconds: float) -> None:
+        """Return when no call runs any more, or after `seconds`. gRPC itself does not wait for their clean-up."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            yield
+        finally:
+            self._running.discard(task)
 
     def _identify(self, context: Any) -> TransferCaller:
         certificates = context.auth_context().get("x509_pem_cert", [])

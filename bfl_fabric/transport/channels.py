@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 
+from bfl_fabric.errors import TransferFailed
 from bfl_fabric.transport.credentials import NodeCredentials
 from bfl_fabric.transport.limits import ClientLimits, channel_options
 
@@ -38,6 +39,7 @@ class Channels:
         self._organizations: dict[str, str] = {}
         self._connections: dict[str, _Connection] = {}
         self._places: dict[str, asyncio.Semaphore] = {}
+        self._closed = False
 
     def expect(self, address: str, msp_id: str) -> None:
         """From now on accept at `address` only a server that this organization's TLS authority vouches for."""
@@ -51,12 +53,15 @@ class Channels:
             yield await self._channel(address)
 
     async def close(self) -> None:
-        """Close every connection; calls under way are broken off."""
+        """Close every connection for good; calls under way are broken off."""
+        self._closed = True
         connections, self._connections = self._connections, {}
         for connection in connections.values():
             await connection.channel.close()
 
     async def _channel(self, address: str) -> Any:
+        if self._closed:
+            raise TransferFailed("this client is closed")
         msp_id = self._organizations.get(address)
         trust = (self._credentials.authorities.generation, msp_id)
         known = self._connections.get(address)

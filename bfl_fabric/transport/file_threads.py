@@ -15,13 +15,16 @@ T = TypeVar("T")
 
 
 class FileThreads:
-    """A small pool of threads; `close` it when nothing runs any more."""
+    """A small pool of threads. After `close`, steps run where they are called: what is left then is clean-up."""
 
     def __init__(self, count: int = 4) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="bfl-files")
+        self._closed = False
 
     async def run(self, step: Callable[[], T]) -> T:
         """Return what `step` returns. Cancellation is passed on only after `step` has ended."""
+        if self._closed:
+            return step()
         future = asyncio.get_running_loop().run_in_executor(self._pool, step)
         cancelled: asyncio.CancelledError | None = None
         while not future.done():
@@ -36,4 +39,5 @@ class FileThreads:
 
     def close(self) -> None:
         """Let the threads end; steps that run are waited for."""
+        self._closed = True
         self._pool.shutdown(wait=True)

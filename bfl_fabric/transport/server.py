@@ -26,6 +26,8 @@ from bfl_fabric.transport.uploads import UpdateTransferService
 
 _log = logging.getLogger(__name__)
 
+_CLEAN_UP_SECONDS = 10
+
 
 class TransferServer:
     """Serves UpdateTransfer and BlobTransfer of one node, in the event loop that `start` is awaited in.
@@ -61,14 +63,15 @@ class TransferServer:
         server = grpc.aio.server(
             options=server_options(self._limits), maximum_concurrent_rpcs=self._limits.concurrent_calls
         )
-        self._add_services(server, threads)
+        callers = Callers(self._credentials.authorities, self._limits, self._clock)
+        self._add_services(server, callers, threads)
         try:
             port = server.add_secure_port(address, self._credentials.server_credentials())
             await server.start()
         except RuntimeError as error:
             threads.close()
             raise ConfigurationError(f"cannot listen at {address}: is the port taken?") from error
-        self._running = _Running(server, threads, asyncio.create_task(self._sweep(threads)))
+        self._running = _Running(server, callers, threads, asyncio.create_task(self._sweep(threads)))
         return f"{address.rpartition(':')[0]}:{port}"
 
     async def stop(self, grace_seconds: float = 0) -> None:
@@ -77,8 +80,7 @@ class TransferServer:
             running, self._running = self._running, None
             await running.stop(grace_seconds)
 
-    def _add_services(self, server: Any, threads: FileThreads) -> None:
-        callers = Callers(self._credentials.authorities, self._limits, self._clock)
+    def _add_services(self, server: Any, callers: Callers, threads: FileThreads) -> None:
         updates = UpdateTransferService(self._blobs, self._admission, callers, self._limits, threads)
         blobs = BlobTransferService(self._blobs, self._admission, callers, self._limits, threads)
         generated: Any = transfer_pb2_grpc
@@ -100,13 +102,17 @@ class TransferServer:
 class _Running:
     """What exists between start and stop."""
 
-    def __init__(self, server: Any, threads: FileThreads, sweeper: asyncio.Task[None]) -> None:
+    def __init__(
+        self, server: Any, callers: Callers, threads: FileThreads, sweeper: asyncio.Task[None]
+    ) -> None:
         self._server = server
+        self._callers = callers
         self._threads = threads
         self._sweeper = sweeper
 
     async def stop(self, grace_seconds: float) -> None:
         self._sweeper.cancel()
         await self._server.stop(grace_seconds or None)
+        await self._callers.ended(_CLEAN_UP_SECONDS)
         await asyncio.gather(self._sweeper, return_exceptions=True)
         self._threads.close()

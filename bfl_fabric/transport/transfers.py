@@ -47,6 +47,12 @@ class Link:
                 raise error_of(failure, address) from failure
             except (asyncio.InvalidStateError, grpc.aio.UsageError) as failure:
                 raise BrokenOff(f"{address}: the connection was closed") from failure
+            except asyncio.CancelledError as failure:
+                # Closing a channel makes gRPC raise this in tasks that nobody has cancelled.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                raise BrokenOff(f"{address}: the connection was closed") from failure
 
 
 class Upload:

@@ -27,12 +27,10 @@ def digest_of(raw: bytes) -> str:
 
 
 def name_of(message: pb.UpdateName) -> UpdateName:
-    """Return the name of an update. Raises MalformedInput."""
+    """Return the name of an update; round 0 names a task's initial model. Raises MalformedInput."""
     for field, value in (("task_id", message.task_id), ("participant_id", message.participant_id)):
         if not 0 < len(value) <= _ID_LENGTH or not value.isprintable():
             raise MalformedInput(f"the {field} must be 1 to {_ID_LENGTH} printable characters")
-    if message.round < 1:
-        raise MalformedInput("rounds are counted from 1")
     return UpdateName(message.task_id, message.round, message.participant_id)
 
 

@@ -80,7 +80,12 @@ class Deliver:
     node: str
 
 
-Operation = Step | Wait | Meet | DieAt | Kill | Restart | Skew | Silence | Deliver
+@dataclass(frozen=True, slots=True)
+class CrashLedger:
+    """The ledger's process dies and is started again with its files."""
+
+
+Operation = CrashLedger | Step | Wait | Meet | DieAt | Kill | Restart | Skew | Silence | Deliver
 
 WEIGHTS = {
     Step: 800,
@@ -92,6 +97,7 @@ WEIGHTS = {
     Skew: 8,
     Silence: 6,
     Deliver: 20,
+    CrashLedger: 5,
 }
 
 
@@ -104,18 +110,13 @@ class Plan:
     operations: tuple[Operation, ...]
 
 
-def plan(seed: int, shortest: int = 60, longest: int = 400) -> Plan:
+def plan(seed: int, shortest: int = 40, longest: int = 260) -> Plan:
     """Return the plan of a seed; the same for ever as long as this module stays as it is."""
     draw = random.Random(seed)
     terms = Terms(rounds=draw.choice((2, 3)), minimum=draw.choice((2, 3)), target=draw.choice((0, 0, 4)))
     count = draw.randint(shortest, longest)
     kinds = draw.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count)
     return Plan(seed, terms, tuple(_operation(kind, draw) for kind in kinds))
-
-
-def quiet_plan(seed: int, terms: Terms) -> Plan:
-    """Return a plan in which nothing goes wrong."""
-    return Plan(seed, terms, ())
 
 
 def _operation(kind: type, draw: random.Random) -> Operation:
@@ -134,6 +135,8 @@ def _operation(kind: type, draw: random.Random) -> Operation:
         return Restart(actor)
     if kind is Skew:
         return Skew(actor, draw.choice((-20, -3, 0, 3, 20)))
+    if kind is CrashLedger:
+        return CrashLedger()
     if kind is Silence:
         return Silence(draw.choice(list(SILOS)))
     return Deliver(draw.randrange(1000), draw.choice(ACTORS), draw.choice(list(NODES)))

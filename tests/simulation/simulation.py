@@ -6,14 +6,17 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
+from bfl_chaincode.api.records import RoundView, TaskStatus
 
 from bfl_fabric.domain.ports import TransferCaller
 from bfl_fabric.errors import BflError
+from bfl_fabric.testing.clock import ManualClock
 from bfl_fabric.testing.faults import FaultPlan
 from bfl_fabric.testing.network import Delivery, FakeChannel
 from tests.simulation.operations import (
+    CrashLedger,
     Deliver,
     DieAt,
     Kill,
@@ -32,6 +35,19 @@ PATIENCE_STEPS = 6_000
 ENDED = (TaskStatus.CLOSED, TaskStatus.ABANDONED)
 
 
+Deliverers: TypeAlias = Mapping[int, frozenset[str]]
+"""Whose updates count, by round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a simulation plays: its time, its ledger and a folder for its files."""
+
+    clock: ManualClock
+    host: Host
+    folder: Path
+
+
 class Stuck(AssertionError):
     """The federation does not come to an end although nothing is wrong any more."""
 
@@ -43,14 +59,13 @@ class Simulation:
     plan: Plan
     world: World
     trace: list[str] = field(default_factory=list)
-    deliverers: Mapping[int, frozenset[str]] | None = None
+    deliverers: Deliverers | None = None
 
     @classmethod
-    def create(
-        cls, plan: Plan, host: Host, folder: Path, deliverers: Mapping[int, frozenset[str]] | None = None
-    ) -> Simulation:
+    def create(cls, plan: Plan, stage: Stage, deliverers: Deliverers | None = None) -> Simulation:
         """With `deliverers`, only these silos take part in each round, and nobody in a round without entry."""
-        return cls(plan, World(host, folder, plan.seed, plan.terms), deliverers=deliverers)
+        world = World(stage.clock, stage.host, stage.folder, plan.seed, plan.terms)
+        return cls(plan, world, deliverers=deliverers)
 
     async def play(self) -> RoundView:
         """Play to the end and return the last view. Raises Stuck."""
@@ -77,6 +92,8 @@ class Simulation:
                 self._restart(name)
             case Skew(name, seconds):
                 self.world.actors[name].clock.skew_ms = seconds * 1000
+            case CrashLedger():
+                self.world.host.crash()
             case Silence(name):
                 await self._silence(name)
             case Deliver():
@@ -131,9 +148,7 @@ class Simulation:
     async def _finish(self) -> RoundView:
         for actor in self.world.actors.values():
             actor.faults.clear()
-            actor.switch.disarm()
             actor.clock.skew_ms = 0
-            self._restart(actor.name)
         draw = random.Random(self.plan.seed)
         for _ in range(PATIENCE_STEPS):
             if await self._nothing_happens(draw):
@@ -150,16 +165,9 @@ class Simulation:
         draw.shuffle(order)
         idle = True
         for name in order:
+            self._restart(name)
             outcome = await self._step(name, draw.randrange(12), fresh=True)
+            self.world.bury()
             self.trace.append(f"  end {name} -> {outcome}")
             idle = idle and outcome == "nothing due"
         return idle
-
-
-def deliverers_of(views: list[RoundView]) -> dict[int, frozenset[str]]:
-    """Return whose updates counted in each round; aborted rounds have no entry."""
-    return {
-        view.round.number: frozenset(view.round.members)
-        for view in views
-        if view.round is not None and view.round.phase is not Phase.ABORTED
-    }

@@ -80,6 +80,9 @@ class Host(Protocol):
 
     def ledger(self, member: Member, clock: Clock) -> Ledger: ...
 
+    def crash(self) -> None:
+        """End the ledger's process and start it again with its files."""
+
     @property
     def history(self) -> Sequence[LedgerEvent]:
         """The events of all transactions so far."""
@@ -152,11 +155,11 @@ class Actor:
 class World:
     """The federation and what happened in it so far."""
 
-    def __init__(self, host: Host, folder: Path, seed: int, terms: Terms) -> None:
+    def __init__(self, clock: ManualClock, host: Host, folder: Path, seed: int, terms: Terms) -> None:
+        self.clock = clock
         self.host = host
         self.terms = terms
         self.folder = folder
-        self.clock = ManualClock()
         self.network = FakeNetwork(self.clock, folder)
         self.provider = WatchedProvider(f"simulation {seed}")
         self.actors = {name: self._actor(name, index) for index, name in enumerate(ACTORS)}
@@ -222,7 +225,7 @@ class World:
                 return KeyHolderRole(bench, schemes, actor.keys)
             case _:
                 trainer = UniqueTrainer(tuple(SILOS), actor.name, SAMPLES[actor.name])
-                return ParticipantRole(bench, trainer, (TASK,), joins=True)
+                return ParticipantRole(bench, trainer, lambda spec: spec.task_id == TASK, joins=True)
 
     def stop(self, actor: Actor) -> None:
         """Throw the process away."""

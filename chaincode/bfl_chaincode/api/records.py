@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+from bfl_chaincode.api import reading
 from bfl_chaincode.api.canonical import Json, NotCanonical
 
 PPB = 1_000_000_000
@@ -524,7 +525,11 @@ def from_json(kind: type[T], value: Json) -> T:
 
     Raises NotCanonical with the path of the first wrong field.
     """
-    result: T = _record(kind, value, kind.__name__)
+    result: T
+    try:
+        result = reading.reader_of(kind)(value)
+    except reading.Unlike:
+        result = _record(kind, value, kind.__name__)
     return result
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.unit.audit.chain_run import ChainRun
 from tests.unit.audit.honest_run import HonestRun
 
 
@@ -24,3 +26,12 @@ def run(told_truth: HonestRun) -> HonestRun:
 def own_run(tmp_path: Path) -> HonestRun:
     """A run whose blobs may be changed too."""
     return HonestRun(tmp_path).whole()
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChainRun]:
+    """The honest run on a real chain. Its files are everybody's."""
+    run = ChainRun(tmp_path_factory.mktemp("chain"))
+    run.whole()
+    yield run
+    run.embedded.close()

@@ -83,6 +83,7 @@ class HonestRun:
     def _changes(self) -> dict[str, Any]:
         return {
             "model__initial_digest": self.put(ARITHMETIC.pack_model(self.model)),
+            "incentive__pool": 2500,
             "encryption__scheme": SCHEME_NAME,
             "encryption__parameters_digest": plain_parameters_digest(16, "0.25", 1000),
         }
@@ -191,7 +192,7 @@ class HonestRun:
         scores_digest = ""
         if self.direction is not None:
             self.scores = {name: self.scheme.score(paths[name], self.direction) for name in members}
-            rows = [[name, self.put(self.scores[name])] for name in members]
+            rows: list[canonical.Json] = [[name, self.put(self.scores[name])] for name in members]
             scores_digest = self.put(canonical.text(rows).encode())
         stated = {"aggregate_digest": self.put(aggregate), "scores_digest": scores_digest}
         proposal = {**stated, "aggregate_bytes": len(aggregate)}
@@ -268,6 +269,12 @@ class HonestRun:
     def alter(self, transaction: str, kind: type, which: int = -1, **changes: Any) -> None:
         """Change fields of the records of this kind in a transaction's writes."""
         self.rewrite(transaction, kind, lambda record: replace(record, **changes), which)
+
+    def commit_number(self, number: int, name: str) -> int:
+        """Return the how-manieth commitment is that of this participant in this round."""
+        digest = self.uploads[number, name].encode()
+        commits = [one for one in self.ledger.committed if one.proposal.name == "round:CommitUpdate"]
+        return next(i for i, one in enumerate(commits) if digest in b"".join(one.effects.writes.values()))
 
     def copy(self) -> HonestRun:
         """Return a run with its own ledger; the blobs are shared."""

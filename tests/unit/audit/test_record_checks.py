@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from bfl_chaincode.api import canonical
@@ -17,6 +18,7 @@ from bfl_chaincode.api.records import (
 )
 
 from bfl_fabric.audit.findings import Check, Findings
+from bfl_fabric.audit.history import Recorded
 from tests.chaincode.scenario import TASK
 from tests.unit.audit.honest_run import HonestRun
 from tests.unit.audit.lies import FOREIGN, LIES
@@ -113,7 +115,7 @@ def test_a_record_under_a_foreign_key_is_a_failure(run: HonestRun) -> None:
 
 @pytest.mark.parametrize("kind", [UpdateCommitment, Receipt, Settlement, Entry])
 def test_what_is_written_once_cannot_be_written_again(run: HonestRun, kind: type) -> None:
-    record = run.history().current(kind)[0]
+    record: Recorded[Any] = run.history().current(kind)[0]
     key = next(
         key for key, value in record.transaction.writes if value == canonical.dump(to_json(record.value))
     )

@@ -9,7 +9,8 @@ import pytest
 
 from bfl_fabric.he.ckks import CkksOpener, CkksScheme
 from bfl_fabric.he.provider import EncryptionSchemes
-from tests.unit.he.samples import TERMS, Written
+from bfl_fabric.he.seal import SealContext
+from tests.unit.he.samples import PARAMETERS, TERMS, Written
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +48,8 @@ def opener(schemes: EncryptionSchemes, public_key: bytes, secret_path: Path) -> 
 @pytest.fixture
 def written(tmp_path: Path) -> Written:
     return Written(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def seal() -> SealContext:
+    return SealContext(PARAMETERS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import pickle
 import random
 import time
 import tracemalloc
@@ -44,11 +43,11 @@ def read_whole(read: Message) -> str:
 def refusal_of(reading: Callable[[], object]) -> str:
     """Return the message of the refusal, after holding time and memory against the limits."""
     tracemalloc.start()
-    begin = time.perf_counter()
+    begin = time.thread_time()
     try:
         with pytest.raises(MalformedInput) as refusal:
             reading()
-        assert time.perf_counter() - begin < SECONDS
+        assert time.thread_time() - begin < SECONDS
         assert tracemalloc.get_traced_memory()[1] < MEMORY_BYTES
     finally:
         tracemalloc.stop()
@@ -65,20 +64,23 @@ def foreign_blobs() -> dict[str, bytes]:
         "a megabyte of zeros": bytes(1 << 20),
         "text": b"GET / HTTP/1.1\r\n\r\n" * 50,
         "json": b'{"weights": [NaN, Infinity, 1e25]}' * 40,
-        "a pickle that would run code": pickle.dumps((os.getcwd, ())) * 100,
+        "a pickle that would run code": b"\x80\x04cposix\ngetcwd\n)R." * 100,
         "the honest message in gzip": gzip.compress(honest),
         "a bomb in gzip": gzip.compress(bytes(64 << 20)),
         "the honest message in zlib": zlib.compress(honest),
         "a SEAL header with zstd": bytes.fromhex("5ea1100403020000") + (1 << 40).to_bytes(8, "little") + bytes(500),
-        "a SEAL ciphertext of size 16": bytes.fromhex("5ea1100403000000") + bytes(32) + b"\x01" + b"\x10" + bytes(500),
+        "a SEAL ciphertext of size 16": bytes.fromhex("5ea1100403000000") + bytes(32) + b"\x01\x10" + bytes(500),
         "a TenSEAL vector of 127 bytes": bytes.fromhex("0a02802012") + bytes(122),
         "an npy array": b"\x93NUMPY\x01\x00v\x00{'descr': '<u8', 'fortran_order': False, 'shape': (99999999,), }" * 9,
         "a zip": b"PK\x03\x04" + bytes(600),
         "two messages": honest + honest,
         "the message backwards": honest[::-1],
-        "the header twice": honest[:HEADER_BYTES] * 2 + honest[HEADER_BYTES * 2 :],
+        "the header twice": honest[:HEADER_BYTES] + honest,
         "the message in upper-case hex": honest.hex().upper().encode(),
     }  # fmt: skip
+
+
+FOREIGN = foreign_blobs()
 
 
 @pytest.mark.parametrize("title", vectors.REFUSED)
@@ -87,9 +89,9 @@ def test_an_edited_message_is_refused_for_what_is_wrong_with_it(title: str) -> N
     assert words in refusal_of(lambda: read_whole(read_message(data, PARAMETERS, kind)))
 
 
-@pytest.mark.parametrize("title", foreign_blobs())
+@pytest.mark.parametrize("title", FOREIGN)
 def test_foreign_bytes_are_refused(title: str, written: Written) -> None:
-    data = foreign_blobs()[title]
+    data = FOREIGN[title]
     path = written.file(data)
 
     def read_file() -> None:
@@ -102,7 +104,7 @@ def test_foreign_bytes_are_refused(title: str, written: Written) -> None:
 
 
 def test_the_catalogue_has_more_than_sixty_kinds() -> None:
-    assert len(vectors.REFUSED) + len(foreign_blobs()) >= 130
+    assert len(vectors.REFUSED) + len(FOREIGN) >= 130
 
 
 @pytest.mark.parametrize("kind", [Kind.PUBLIC_KEY, Kind.SUM, Kind.SCORE])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from tenseal import sealapi
 
 from bfl_fabric.he import embedding
@@ -16,11 +15,6 @@ PRIME = PARAMETERS.data_prime
 EDGES = np.array(
     [0, 1, 2, PRIME // 2, PRIME // 2 + 1, PRIME - 2, PRIME - 1, 2**32, 2**32 - 1], dtype=np.uint64
 )
-
-
-@pytest.fixture(scope="module")
-def seal() -> SealContext:
-    return SealContext(PARAMETERS)
 
 
 def random_residues(seed: int, *shape: int) -> np.ndarray:

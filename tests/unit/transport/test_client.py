@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from bfl_fabric.transport.server import TransferServer
 
 DATA = noise(8 * MIB + 4321)
 NAME = UpdateName("task-1", 3, "clinic-1")
+LABEL = '["upload","task-1",3,"clinic-1"]'
 IMPATIENT = ClientLimits(attempts=2, first_backoff_seconds=0.01, connect_seconds=1, idle_seconds=2)
 
 
@@ -66,15 +68,15 @@ def test_an_empty_blob_travels_too(site: Site) -> None:
     run(body())
 
 
-def break_at(monkeypatch: pytest.MonkeyPatch, positions: list[int], happen: Any) -> None:
-    """Call `happen` once for each position, when the server's partial file first reaches it."""
-    real = PartialFile.append
+def pause_at(monkeypatch: pytest.MonkeyPatch, position: int, reached: asyncio.Event) -> None:
+    """Set `reached` when a partial file first gets to `position`, and give the test time to act on it."""
+    real, loop = PartialFile.append, asyncio.get_running_loop()
 
     def append(self: PartialFile, data: bytes) -> None:
         real(self, data)
-        if positions and self.received_bytes >= positions[0]:
-            positions.pop(0)
-            happen()
+        if self.received_bytes >= position and not reached.is_set():
+            loop.call_soon_threadsafe(reached.set)
+            time.sleep(0.2)
 
     monkeypatch.setattr(PartialFile, "append", append)
 
@@ -84,8 +86,8 @@ def test_an_upload_goes_on_when_the_server_is_restarted_in_its_middle(
 ) -> None:
     async def body() -> None:
         digest, path = committed(site)
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-        break_at(monkeypatch, [5 * MIB], lambda: loop.call_soon_threadsafe(stopping.set))
+        stopping = asyncio.Event()
+        pause_at(monkeypatch, 5 * MIB, stopping)
         async with site.client("BetaMSP", "clinic-1") as client:
             async with site.serving():
                 upload = asyncio.create_task(client.upload(site.address, NAME, digest, path))
@@ -108,13 +110,14 @@ def test_a_download_goes_on_when_the_server_is_restarted_in_its_middle(
 ) -> None:
     async def body() -> None:
         digest = site.store.put(DATA)
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-        break_at(monkeypatch, [2 * MIB], lambda: loop.call_soon_threadsafe(stopping.set))
+        stopping = asyncio.Event()
+        pause_at(monkeypatch, 2 * MIB, stopping)
         mine = site.store_of("verifier.beta")
         async with site.client("BetaMSP", "verifier.beta") as client:
             async with site.serving():
                 download = asyncio.create_task(client.download(site.address, digest, len(DATA), mine))
                 await stopping.wait()
+            assert not download.done()
             site.restart_store()
             async with site.serving(site.address):
                 await download
@@ -128,8 +131,8 @@ def test_a_client_that_gave_up_leaves_what_the_next_one_resumes(
 ) -> None:
     async def body() -> None:
         digest, path = committed(site)
-        loop, reached = asyncio.get_running_loop(), asyncio.Event()
-        break_at(monkeypatch, [3 * MIB], lambda: loop.call_soon_threadsafe(reached.set))
+        reached = asyncio.Event()
+        pause_at(monkeypatch, 3 * MIB, reached)
         async with site.serving():
             async with site.client("BetaMSP", "clinic-1") as client:
                 upload = asyncio.create_task(client.upload(site.address, NAME, digest, path))
@@ -137,6 +140,7 @@ def test_a_client_that_gave_up_leaves_what_the_next_one_resumes(
                 upload.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await upload
+            await eventually(lambda: site.store.incoming.received_bytes(LABEL, digest) >= 3 * MIB)
             async with site.client("BetaMSP", "clinic-1") as client:
                 await client.upload(site.address, NAME, digest, path)
                 assert client.stats.uploaded_bytes <= len(DATA) - 3 * MIB
@@ -148,8 +152,7 @@ def test_a_client_that_gave_up_leaves_what_the_next_one_resumes(
 def test_a_prefix_that_rotted_on_the_server_is_sent_again_from_the_start(site: Site) -> None:
     async def body() -> None:
         digest, path = committed(site)
-        label = '["upload","task-1",3,"clinic-1"]'
-        rotten = site.store.incoming.open(label, digest, len(DATA))
+        rotten = site.store.incoming.open(LABEL, digest, len(DATA))
         rotten.append(bytes(MIB))
         rotten.close()
         async with site.serving(), site.client("BetaMSP", "clinic-1") as client:
@@ -443,6 +446,29 @@ def test_a_server_sweeps_transfers_that_nobody_came_back_for(site: Site) -> None
         async with site.serving(stale_transfer_seconds=0.5, sweep_seconds=0.1):
             assert len(list(folder.iterdir())) == 1
             await eventually(lambda: not list(folder.iterdir()))
+
+    run(body())
+
+
+def test_closing_a_client_breaks_off_what_is_under_way_and_keeps_what_arrived(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        digest = site.store.put(DATA)
+        reached = asyncio.Event()
+        pause_at(monkeypatch, 2 * MIB, reached)
+        mine = site.store_of("verifier.beta")
+        async with site.serving():
+            client = site.client("BetaMSP", "verifier.beta")
+            download = asyncio.create_task(client.download(site.address, digest, len(DATA), mine))
+            await reached.wait()
+            await client.close()
+            with pytest.raises(TransferFailed, match="closed"):
+                await download
+            async with site.client("BetaMSP", "verifier.beta") as client:
+                await client.download(site.address, digest, len(DATA), mine)
+                assert client.stats.downloaded_bytes <= len(DATA)
+            assert mine.read(digest) == DATA
 
     run(body())
 

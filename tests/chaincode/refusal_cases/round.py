@@ -1,13 +1,38 @@
-"""X"""
+"""Refusals of the round contract."""
 
 from __future__ import annotations
 
-IMPORTS
+from typing import Any
+
+from tests.chaincode.refusal_cases import moves
+from tests.chaincode.refusal_cases.moves import (
+    COORD,
+    NOWHERE,
+    STRANGE,
+    VERIFIER,
+    Act,
+    Case,
+    on_round,
+    on_task,
+)
+from tests.chaincode.scenario import (
+    AGGREGATOR,
+    COORDINATOR,
+    KEY_HOLDER,
+    SAMPLES,
+    SILOS,
+    TASK,
+    Scenario,
+    admin,
+    digest,
+    node,
+    silo,
+)
 
 
 def _commit(s: Scenario, who: Any, name: str = "alpha-1", **changes: Any) -> Any:
     request = {"digest": s.update_digest(name), "size_bytes": 800, "weight": SAMPLES[name], **changes}
-    return _round(s, who, "round:CommitUpdate", **request)
+    return on_round(s, who, "round:CommitUpdate", **request)
 
 
 def _commit_outside_the_cohort(s: Scenario) -> Any:
@@ -24,7 +49,7 @@ def _commit_outside_the_cohort(s: Scenario) -> Any:
 
 
 def _commit_unregistered(s: Scenario) -> Any:
-    _enrol(s, "alpha-9", admin("AlphaMSP"))
+    moves.enrol(s, "alpha-9", admin("AlphaMSP"))
     return _commit(s, silo("alpha-9", "AlphaMSP"), weight=10)
 
 
@@ -46,27 +71,27 @@ def _attestation_differs(s: Scenario) -> Any:
 
 def _acknowledge(s: Scenario, who: Any) -> Any:
     request = {"participant_id": "alpha-1", "digest": s.update_digest("alpha-1")}
-    return _round(s, who, "round:AcknowledgeUpload", **request)
+    return on_round(s, who, "round:AcknowledgeUpload", **request)
 
 
 def _propose(s: Scenario, who: Any) -> Any:
     request = {"aggregate_digest": digest("aggregate 1"), "aggregate_bytes": 900, "scores_digest": ""}
-    return _round(s, who, "round:ProposeAggregate", **request)
+    return on_round(s, who, "round:ProposeAggregate", **request)
 
 
 def _attest(s: Scenario, who: Any) -> Any:
     request = {"aggregate_digest": digest("aggregate 1"), "scores_digest": ""}
-    return _round(s, who, "round:AttestAggregate", **request)
+    return on_round(s, who, "round:AttestAggregate", **request)
 
 
 def _scores(s: Scenario, who: Any, **changes: Any) -> Any:
     scores = [{"participant_id": name, "alignment": 1} for name in SILOS]
-    return _round(s, who, "round:PostScores", **{"scores": scores, **changes})
+    return on_round(s, who, "round:PostScores", **{"scores": scores, **changes})
 
 
 def _release(s: Scenario, who: Any) -> Any:
     request = {"aggregate_digest": digest("aggregate 1"), "sum_digest": digest("sum 1"), "sum_bytes": 96}
-    return _round(s, who, "round:ReleaseShare", **request)
+    return on_round(s, who, "round:ReleaseShare", **request)
 
 
 def _publish(s: Scenario, who: Any) -> Any:
@@ -77,11 +102,11 @@ def _publish(s: Scenario, who: Any) -> Any:
         "direction_digest": digest("d"),
         "metrics": metrics,
     }
-    return _round(s, who, "round:PublishModel", **request)
+    return on_round(s, who, "round:PublishModel", **request)
 
 
 def _abort(s: Scenario, who: Any, **changes: Any) -> Any:
-    return _round(s, who, "round:Abort", **{"reason": "enough", **changes})
+    return on_round(s, who, "round:Abort", **{"reason": "enough", **changes})
 
 
 def _registered_beyond(s: Scenario) -> Any:
@@ -92,39 +117,39 @@ def _registered_beyond(s: Scenario) -> Any:
     s.open_epoch()
     s.mint()
     s.fund()
-    _suspend(s, "GammaMSP")
+    moves.suspend(s, "GammaMSP")
     s.start()
-    _admit(s, "GammaMSP")
+    moves.admit(s, "GammaMSP")
     return s.open()
 
 
 # fmt: off
 ROUNDS = [
     Case("round:Open", 205, "an administrator", "running",
-         lambda s: _task(s, admin(COORDINATOR), "round:Open")),
-    Case("round:Open", 206, "another organization", "running", lambda s: _task(s, STRANGE, "round:Open")),
-    Case("round:Open", 307, "an unknown task", "running", lambda s: _task(s, COORD, "round:Open", NOWHERE)),
+         lambda s: on_task(s, admin(COORDINATOR), "round:Open")),
+    Case("round:Open", 206, "another organization", "running", lambda s: on_task(s, STRANGE, "round:Open")),
+    Case("round:Open", 307, "an unknown task", "running", lambda s: on_task(s, COORD, "round:Open", NOWHERE)),
     Case("round:Open", 402, "a task that has not started", "funded", lambda s: s.open()),
     Case("round:Open", 405, "a round that runs", "collecting 1", lambda s: s.open()),
     Case("round:Open", 405, "a round that is not settled", "modelled 1", lambda s: s.open()),
     Case("round:Open", 406, "one round too many", "settled 2", lambda s: s.open()),
     Case("round:Open", 505, "more weight than a sum can hold", "enrolled", _registered_beyond),
     Case("round:Open", 506, "too few active participants", "running",
-         lambda s: [_leave(s, "alpha-1"), _leave(s, "beta-1"), s.open()]),
+         lambda s: [moves.leave(s, "alpha-1"), moves.leave(s, "beta-1"), s.open()]),
     Case("round:Open", 509, "a suspended aggregator", "running",
-         lambda s: [_suspend(s, AGGREGATOR), s.open()]),
+         lambda s: [moves.suspend(s, AGGREGATOR), s.open()]),
     Case("round:CommitUpdate", 205, "a node", "collecting 1", lambda s: _commit(s, VERIFIER)),
     Case("round:CommitUpdate", 207, "a participant that has left", "collecting 1",
-         lambda s: [_leave(s, "alpha-1"), s.commit("alpha-1")]),
+         lambda s: [moves.leave(s, "alpha-1"), s.commit("alpha-1")]),
     Case("round:CommitUpdate", 208, "a participant outside the cohort", "enrolled",
          _commit_outside_the_cohort),
     Case("round:CommitUpdate", 311, "an unknown round", "collecting 1",
          lambda s: s.commit("alpha-1", round=2)),
     Case("round:CommitUpdate", 313, "a second commitment", "committed 1",
          lambda s: s.commit("alpha-1", digest=digest("another"))),
-    Case("round:CommitUpdate", 314, "the digest of another"s update", "collecting 1",
+    Case("round:CommitUpdate", 314, "the digest of another's update", "collecting 1",
          lambda s: [s.commit("alpha-1"), s.commit("beta-1", digest=s.update_digest("alpha-1"))]),
-    Case("round:CommitUpdate", 314, "the digest of an earlier round"s update", "collecting 2",
+    Case("round:CommitUpdate", 314, "the digest of an earlier round's update", "collecting 2",
          lambda s: s.commit("alpha-1", digest=digest("update of beta-1 in round 1"))),
     Case("round:CommitUpdate", 322, "an enrolled participant that is not registered", "collecting 1",
          _commit_unregistered),
@@ -134,7 +159,7 @@ ROUNDS = [
          lambda s: _late(s, lambda s: s.commit("alpha-1"))),
     Case("round:CommitUpdate", 503, "another weight than registered", "collecting 1",
          lambda s: s.commit("alpha-1", weight=101)),
-    Case("round:AcknowledgeUpload", 205, "a verifier of the aggregator"s organization", "committed 1",
+    Case("round:AcknowledgeUpload", 205, "a verifier of the aggregator's organization", "committed 1",
          lambda s: _acknowledge(s, node(AGGREGATOR, "verifier"))),
     Case("round:AcknowledgeUpload", 205, "an aggregator of another organization", "committed 1",
          lambda s: _acknowledge(s, node("AlphaMSP", "aggregator"))),
@@ -153,9 +178,9 @@ ROUNDS = [
     Case("round:AcknowledgeUpload", 502, "other bytes than committed", "committed 1",
          lambda s: s.acknowledge("alpha-1", AGGREGATOR, digest=digest("other bytes"))),
     Case("round:Seal", 307, "an unknown task", "delivered 1",
-         lambda s: _round(s, VERIFIER, "round:Seal", task_id=NOWHERE)),
+         lambda s: on_round(s, VERIFIER, "round:Seal", task_id=NOWHERE)),
     Case("round:Seal", 311, "an unknown round", "delivered 1",
-         lambda s: _round(s, VERIFIER, "round:Seal", round=2)),
+         lambda s: on_round(s, VERIFIER, "round:Seal", round=2)),
     Case("round:Seal", 401, "a sealed round", "sealed 1", lambda s: s.seal()),
     Case("round:Seal", 404, "an early seal", "committed 1", lambda s: s.seal()),
     Case("round:Seal", 404, "an update that only the aggregator holds", "collecting 1",
@@ -181,12 +206,12 @@ ROUNDS = [
     Case("round:AttestAggregate", 316, "a second attestation", "attested 1", lambda s: s.attest("AlphaMSP")),
     Case("round:AttestAggregate", 401, "a round without a proposal", "sealed 1",
          lambda s: s.attest("AlphaMSP")),
-    Case("round:AttestAggregate", 511, "the aggregator"s own organization", "aggregated 1",
+    Case("round:AttestAggregate", 511, "the aggregator's own organization", "aggregated 1",
          lambda s: s.attest(AGGREGATOR)),
     Case("round:ConfirmAggregate", 307, "an unknown task", "attested 1",
-         lambda s: _round(s, VERIFIER, "round:ConfirmAggregate", task_id=NOWHERE)),
+         lambda s: on_round(s, VERIFIER, "round:ConfirmAggregate", task_id=NOWHERE)),
     Case("round:ConfirmAggregate", 311, "an unknown round", "attested 1",
-         lambda s: _round(s, VERIFIER, "round:ConfirmAggregate", round=2)),
+         lambda s: on_round(s, VERIFIER, "round:ConfirmAggregate", round=2)),
     Case("round:ConfirmAggregate", 401, "a verified round", "verified 1", lambda s: s.confirm()),
     Case("round:ConfirmAggregate", 512, "a proposal that nobody attested", "aggregated 1",
          lambda s: s.confirm()),
@@ -235,7 +260,7 @@ ROUNDS = [
     Case("round:PublishModel", 516, "a model of another length", "released 1",
          lambda s: s.publish_model(model_bytes=47)),
     Case("round:Abort", 204, "a client while the coordinator is suspended", "collecting 1",
-         lambda s: [_suspend(s, COORDINATOR), _abort(s, STRANGE)]),
+         lambda s: [moves.suspend(s, COORDINATOR), _abort(s, STRANGE)]),
     Case("round:Abort", 205, "an administrator", "collecting 1", lambda s: _abort(s, admin(COORDINATOR))),
     Case("round:Abort", 206, "another organization", "collecting 1", lambda s: _abort(s, STRANGE)),
     Case("round:Abort", 307, "an unknown task", "collecting 1", lambda s: _abort(s, COORD, task_id=NOWHERE)),

@@ -1,0 +1,161 @@
+"""The two streams of a peer: chaincode events and blocks.
+
+Decides where a stream begins and ends and what each message holds, as Fabric's gateway and deliver services do.
+Who may read them is checked before (events) or here (blocks, whose envelope says both what and who).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from itertools import groupby
+from typing import Any
+
+from fabric_protos.common import common_pb2
+from fabric_protos.gateway import gateway_pb2
+from fabric_protos.orderer import ab_pb2
+from fabric_protos.peer import chaincode_event_pb2, events_pb2
+
+from bfl_fabric.embedded.commits import CommitBoard
+from bfl_fabric.embedded.filtered import filtered_block
+from bfl_fabric.embedded.ledger import EmbeddedLedger
+from bfl_fabric.errors import MalformedInput, NotTrusted
+from bfl_fabric.fabric.channel import READERS
+from bfl_fabric.fabric.deliver import check_seek
+from bfl_fabric.fabric.envelopes import parse_payload
+from bfl_fabric.fabric.gateway_transport import GatewayFailure, GatewayStatus
+from bfl_fabric.fabric.policy import Member
+from bfl_fabric.fabric.wire import read
+
+_LOG = logging.getLogger(__name__)
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+async def chaincode_events(ledger: EmbeddedLedger, board: CommitBoard, request: Any) -> AsyncIterator[Any]:
+    """Yield a `gateway.ChaincodeEventsResponse` for each block with events of the chaincode, without end."""
+    next_block = _first_block(ledger, request)
+    after = request.after_transaction_id
+    while True:
+        height = await board.higher_than(next_block)
+        found = ledger.events(next_block)
+        for number, items in groupby(found, key=lambda item: item[0]):
+            events = [chaincode_event_pb2.ChaincodeEvent.FromString(raw) for _, raw in items]
+            if after:
+                events, after = _behind(events, after)
+            events = [event for event in events if event.chaincode_id == request.chaincode_id]
+            if events:
+                yield gateway_pb2.ChaincodeEventsResponse(block_number=number, events=events)
+            next_block = number + 1
+        if not found:
+            next_block = height
+
+
+def _behind(events: list[Any], after: str) -> tuple[list[Any], str]:
+    """Drop events up to the transaction that was seen last; it may be in a later block."""
+    ids = [event.tx_id for event in events]
+    return (events[ids.index(after) + 1 :], "") if after in ids else ([], after)
+
+
+def _first_block(ledger: EmbeddedLedger, request: Any) -> int:
+    if request.after_transaction_id:
+        place = ledger.transaction_status(request.after_transaction_id)
+        if place is not None:
+            return place.block
+    kind = request.start_position.WhichOneof("Type")
+    if kind == "specified":
+        return int(request.start_position.specified.number)
+    if kind in (None, "next_commit"):
+        return ledger.height
+    raise GatewayFailure(GatewayStatus.INVALID_ARGUMENT, f"invalid start position type: {kind}")
+
+
+# --- blocks -------------------------------------------------------------------------------------
+
+
+class _DeliveryEnded(Exception):
+    """The delivery ends with this status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(common_pb2.Status.Name(status))
+        self.status = status
+
+
+async def delivery(
+    ledger: EmbeddedLedger, board: CommitBoard, envelope: Any, *, filtered: bool = False
+) -> AsyncIterator[Any]:
+    """Yield a `protos.DeliverResponse` per block and then the status."""
+    try:
+        seek, member = _sought(ledger, envelope)
+        async for number in _numbers(ledger, board, seek):
+            if ledger.access.now_ms() > member.not_after_ms:
+                raise _DeliveryEnded(common_pb2.FORBIDDEN)
+            block = common_pb2.Block.FromString(ledger.raw_block(number))
+            if filtered:
+                yield events_pb2.DeliverResponse(filtered_block=filtered_block(block))
+            else:
+                yield events_pb2.DeliverResponse(block=block)
+        status = common_pb2.SUCCESS
+    except _DeliveryEnded as ended:
+        status = ended.status
+    yield events_pb2.DeliverResponse(status=status)
+
+
+def _sought(ledger: EmbeddedLedger, envelope: Any) -> tuple[Any, Member]:
+    """Return the `orderer.SeekInfo` and who sent it."""
+    try:
+        request = parse_payload(envelope.payload, envelope.signature)
+        seek = read(ab_pb2.SeekInfo, request.data, "seek info")
+    except MalformedInput as error:
+        raise _DeliveryEnded(common_pb2.BAD_REQUEST) from error
+    if request.channel_id != ledger.config.channel_id:
+        raise _DeliveryEnded(common_pb2.NOT_FOUND)
+    try:
+        _, member = check_seek(envelope, ledger.config, ledger.access.now_ms())
+    except MalformedInput as error:
+        _LOG.info("a request for blocks is refused: %s", error)
+        raise _DeliveryEnded(common_pb2.BAD_REQUEST) from error
+    except NotTrusted as error:
+        _LOG.info("a request for blocks is refused: %s", error)
+        raise _DeliveryEnded(common_pb2.FORBIDDEN) from error
+    if not ledger.config.satisfies(READERS, [member]):
+        raise _DeliveryEnded(common_pb2.FORBIDDEN)
+    return seek, member
+
+
+async def _numbers(ledger: EmbeddedLedger, board: CommitBoard, seek: Any) -> AsyncIterator[int]:
+    """Yield the numbers of the blocks that are sought, each once it is there."""
+    number = _position(ledger, seek.start)
+    stop = number if seek.start == seek.stop else _position(ledger, seek.stop)
+    if stop < number:
+        raise _DeliveryEnded(common_pb2.BAD_REQUEST)
+    if seek.start.WhichOneof("Type") == "specified" and number > ledger.height:
+        raise _DeliveryEnded(common_pb2.NOT_FOUND)
+    while number <= stop:
+        if number >= ledger.height:
+            if seek.behavior == ab_pb2.SeekInfo.FAIL_IF_NOT_READY:
+                raise _DeliveryEnded(common_pb2.NOT_FOUND)
+            await _grown(board, number)
+        yield number
+        number += 1
+
+
+async def _grown(board: CommitBoard, number: int) -> None:
+    try:
+        await board.higher_than(number)
+    except GatewayFailure as failure:
+        raise _DeliveryEnded(common_pb2.SERVICE_UNAVAILABLE) from failure
+
+
+def _position(ledger: EmbeddedLedger, position: Any) -> int:
+    kind = position.WhichOneof("Type")
+    if kind == "specified":
+        return int(position.specified.number)
+    if kind == "oldest":
+        return 0
+    if kind == "newest":
+        return ledger.height - 1
+    if kind == "next_commit":
+        return ledger.height
+    raise _DeliveryEnded(common_pb2.BAD_REQUEST)
