@@ -38,8 +38,8 @@ def _check_attestation(history: History, attestation: Recorded[Attestation], fin
         findings.fail(Check.ATTESTATIONS, f"{name} was signed by {transaction.msp_id}", place)
     if transaction.name != "round:AttestAggregate":
         findings.fail(Check.ATTESTATIONS, f"{name} was made by {transaction.name}", place)
-    if round_ is None:
-        findings.fail(Check.ATTESTATIONS, f"{name} is for no round", place)
+    if round_ is None or round_.value.phase not in (Phase.AGGREGATED, Phase.VERIFIED):
+        findings.fail(Check.ATTESTATIONS, f"{name} came while there was no aggregate", place)
 
 
 def _check_course(

@@ -62,8 +62,9 @@ class RunDisplay:
 
     def show(self, summary: RoundSummary) -> None:
         """Take in a new state of a round."""
+        earlier = self._summaries.get(summary.number)
         self._summaries[summary.number] = summary
-        if not self._console.is_terminal:
+        if not self._console.is_terminal and (earlier is None or earlier.phase is not summary.phase):
             self._console.print(line_of(summary), soft_wrap=True)
 
     def count(self, **counters: str) -> None:

@@ -107,8 +107,8 @@ SCHEMAS: Mapping[str, DataSchema] = MappingProxyType(
             name="breast-cancer",
             features=_cell_features(),
             classes=("malignant", "benign"),
-            stretch="6",
-            shift="2",
+            stretch="10",
+            shift="3",
         ),
         "digits": DataSchema(
             name="digits",

@@ -16,6 +16,8 @@ SMALLEST_CHUNK_BYTES = 4096
 MESSAGE_BYTES = 2 * 2**20
 _METADATA_SOFT_BYTES = 8 * 1024
 _METADATA_HARD_BYTES = 16 * 1024
+# What a stream may send ahead. Fixed: gRPC's own probing lets it grow to several times that, for each stream.
+_WINDOW_BYTES = 2**20
 _IDENTITY_ONLY = 1  # bit set of accepted compressions: ciphertexts do not shrink, bombs do
 
 Options = list[tuple[str, int]]
@@ -116,6 +118,8 @@ def server_options(limits: ServerLimits) -> Options:
         ("grpc.keepalive_timeout_ms", _milliseconds(limits.idle_seconds)),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _milliseconds(limits.keepalive_seconds / 2)),
         ("grpc.http2.max_ping_strikes", 2),
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.so_reuseport", 0),
     ]
 
@@ -131,6 +135,8 @@ def channel_options(limits: ClientLimits) -> Options:
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0),
         ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.min_reconnect_backoff_ms", _milliseconds(limits.connect_seconds)),
         ("grpc.initial_reconnect_backoff_ms", _milliseconds(limits.first_backoff_seconds)),
         ("grpc.max_reconnect_backoff_ms", _milliseconds(limits.longest_backoff_seconds)),

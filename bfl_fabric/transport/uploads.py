@@ -146,6 +146,7 @@ class UpdateTransferService:
             data = message.chunk.data
             wire.verify_chunk(message.chunk.offset, data, incoming.received_bytes, update.size_bytes)
             await self._threads.run(partial(incoming.append, data))
+            del message, data  # or every waiting stream would hold on to its last chunk, twice
         if incoming.received_bytes != update.size_bytes:
             raise MalformedInput(
                 f"the upload ended at offset {incoming.received_bytes}, expected {update.size_bytes}: what arrived"

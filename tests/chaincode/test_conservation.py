@@ -178,7 +178,7 @@ def _after(phase: Phase) -> frozenset[Phase]:
 
 
 def test_random_histories_conserve_units_and_keep_to_the_phases() -> None:
-    few = settings(
-        max_examples=120, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    machine_settings = settings(
+        max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
-    run_state_machine_as_test(Histories, settings=few)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Histories, settings=machine_settings)  # type: ignore[no-untyped-call]

@@ -326,6 +326,11 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         Check.ATTESTATIONS,
         "was signed by",
     ),
+    "an attestation before there is an aggregate": (
+        _dropped("round:ProposeAggregate"),
+        Check.ATTESTATIONS,
+        "no aggregate",
+    ),
     "scores without a direction": (
         _alter("round:ProposeAggregate", Round, 0, scores_digest=FOREIGN),
         Check.ATTESTATIONS,

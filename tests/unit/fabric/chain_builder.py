@@ -91,7 +91,10 @@ class ChainBuilder:
         return header_hash(self.federation.genesis().header).hex()
 
     def add(
-        self, entries: Sequence[bytes], codes: Sequence[ValidationCode], rwsets: Sequence[Sequence[NamespaceSet]] = ()
+        self,
+        entries: Sequence[bytes],
+        codes: Sequence[ValidationCode],
+        rwsets: Sequence[Sequence[NamespaceSet]] = (),
     ) -> bytes:
         """Add a block; `rwsets` are the write sets of the valid entries, in order."""
         number = len(self.blocks)

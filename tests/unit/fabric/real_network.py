@@ -275,7 +275,9 @@ class RealNetwork:
         assert "Status: 201" in result.stdout, result.stdout + result.stderr
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CORE_", "ORDERER_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("CORE_", "ORDERER_"))
+        }
         return {**kept, "FABRIC_LOGGING_SPEC": "warn", **more}
 
     # --- the peer command -----------------------------------------------------------------------
@@ -330,7 +332,12 @@ class RealNetwork:
             )
         addresses: list[str] = []
         for party, port in zip(self.parties, self.peers, strict=True):
-            addresses += ["--peerAddresses", f"127.0.0.1:{port}", "--tlsRootCertFiles", party.tls("peer")["ca"]]
+            addresses += [
+                "--peerAddresses",
+                f"127.0.0.1:{port}",
+                "--tlsRootCertFiles",
+                party.tls("peer")["ca"],
+            ]
         self.retry(0, "lifecycle", "chaincode", "commit", *definition, *addresses)
 
 

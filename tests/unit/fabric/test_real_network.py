@@ -43,7 +43,9 @@ NETWORKS = [("2.5.16", Consensus.RAFT), ("3.1.5", Consensus.BFT)]
 
 
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda item: f"{item[0]}-{item[1]}")
-def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNetwork]:
+def network(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealNetwork]:
     version, consensus = request.param
     try:
         programs = find_programs(version)

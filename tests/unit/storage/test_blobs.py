@@ -154,6 +154,31 @@ def test_adopt_refuses_a_file_of_another_file_system(store: FileBlobStore) -> No
         store.adopt(Path("/proc/self/status"))
 
 
+@pytest.mark.parametrize("way", ["put", "adopt"])
+def test_bytes_are_durable_before_their_name_and_the_name_before_the_answer(
+    store: FileBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    steps: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(descriptor: int) -> None:
+        target = os.readlink(f"/proc/self/fd/{descriptor}")
+        steps.append(f"sync {Path(target).name}" if os.path.isdir(target) else "sync bytes")
+        sync(descriptor)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    source = tmp_path / "source"
+    source.write_bytes(b"data")
+    digest = store.put(b"data") if way == "put" else store.adopt(source)
+    folders = [f"sync {name}" for name in ("blobs", digest[:2])]
+    assert steps[:5] == ["sync bytes", *folders, "rename", f"sync {digest[2:4]}"]
+
+
 def test_a_full_disk_is_storage_full_and_loses_nothing(store: FileBlobStore, tmp_path: Path) -> None:
     kept = store.put(b"kept")
     with file_size_limit(100_000), pytest.raises(StorageFull):
