@@ -17,6 +17,13 @@ from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded, Transaction
 
 MINT = "mint"
+KINDS: Mapping[str, str] = {
+    "reward:Mint": "mint",
+    "reward:Fund": "fund",
+    "reward:Settle": "payout",
+    "task:Close": "refund",
+    "task:Abandon": "refund",
+}
 
 
 def check_accounts(history: History, findings: Findings) -> None:
@@ -46,8 +53,12 @@ def _check_form(entries: Sequence[Recorded[Entry]], transaction: Transaction, fi
         (one.transaction_id, one.booked_at) != (transaction.transaction_id, transaction.at) for one in records
     ):
         findings.fail(Check.ENTRIES, "an entry names another transaction or moment", transaction.place)
+    reference = _reference(transaction)
+    if any((one.kind, one.reference) != (KINDS.get(transaction.name), reference) for one in records):
+        text = f"an entry is not booked as {KINDS.get(transaction.name)} for {reference!r}"
+        findings.fail(Check.ENTRIES, text, transaction.place)
     lines = sorted(one.line for one in records)
-    if lines != list(range(lines[0], lines[0] + len(lines))):
+    if lines != list(range(len(lines))):
         findings.fail(Check.ENTRIES, "the lines of the entries have gaps", transaction.place)
     if sum(one.amount for one in records) != 0:
         text = f"the entries sum to {sum(one.amount for one in records)}, not to zero"
@@ -89,6 +100,15 @@ def _expected(history: History, transaction: Transaction, balances: Mapping[str,
             return {pool: -left, f"org:{_payer(history, task_id)}": left} if left else {}
         case _:
             return {}
+
+
+def _reference(transaction: Transaction) -> str:
+    """Return what the entries of a transaction refer to."""
+    if transaction.name == "reward:Settle" and isinstance(transaction.request, dict):
+        return f"round {transaction.request.get('round')}"
+    if transaction.name in ("task:Close", "task:Abandon"):
+        return field_of(transaction.request, "task_id")
+    return field_of(transaction.request, "reference")
 
 
 def _paid(history: History, transaction: Transaction, pool: str) -> Mapping[str, int]:

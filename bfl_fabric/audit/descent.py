@@ -5,7 +5,7 @@ Decides that every model record says what its round says, and that the chain of 
 
 from __future__ import annotations
 
-from bfl_chaincode.api.records import Evaluation, ModelRecord, Round, Task
+from bfl_chaincode.api.records import Evaluation, Metrics, ModelRecord, Round, Task
 
 from bfl_fabric.audit.agreement import MODEL_BYTES_PER_PARAMETER
 from bfl_fabric.audit.findings import Check, Findings
@@ -53,7 +53,7 @@ def _initial(model: Recorded[ModelRecord], task: Task) -> ModelRecord | None:
         sum_digest="",
         contributors=(),
         total_weight=0,
-        metrics=model.value.metrics,
+        metrics=Metrics(accuracy_ppb=0, loss_ppb=0, samples=0),
         published_at=model.transaction.at,
     )
 

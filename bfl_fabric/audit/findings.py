@@ -25,6 +25,7 @@ class Check(StrEnum):
     SIGNATURES = "signatures"
     RECORDS = "records"
     AUTHORITY = "authorizations"
+    REQUESTS = "requests"
     SPECS = "task_specs"
     PHASES = "phase_moves"
     COHORTS = "cohorts"

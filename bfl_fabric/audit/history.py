@@ -128,6 +128,7 @@ class History:
         self.digests: dict[tuple[str, str], Transaction] = {}
         self._keys: dict[tuple[type, Parts], _Key] = {}
         self._below: dict[tuple[type, Parts], list[Parts]] = defaultdict(list)
+        self._written: dict[int, list[tuple[type, Parts]]] = defaultdict(list)
 
     def apply(self, transaction: Transaction, findings: Findings) -> None:
         """Take in the writes of the next valid transaction."""
@@ -167,6 +168,14 @@ class History:
         for key in self._matching(kind, prefix):
             yield key.versions
 
+    def written(self, transaction: Transaction) -> Iterator[tuple[Any, Any]]:
+        """Yield each record that a transaction wrote, with the one that it replaced, None for a new one."""
+        for kind, parts in self._written.get(transaction.order, ()):
+            key = self._keys[kind, parts]
+            before = key.before(transaction.order)
+            value = next(one.value for one in key.versions if one.transaction is transaction)
+            yield value, None if before is None else before.value
+
     def _matching(self, kind: type, prefix: Sequence[str | int]) -> list[_Key]:
         start = _parts(prefix)
         whole = self._keys.get((kind, start))
@@ -199,6 +208,7 @@ class History:
         if known.versions and kind not in _REWRITTEN:
             raise NotCanonical(f"a {kind.__name__} is written once, and here a second time")
         known.versions.append(Recorded(record, transaction))
+        self._written[transaction.order].append((kind, parts))
 
     def _delete(self, kind: type, parts: Parts, transaction: Transaction) -> None:
         if kind not in _DELETED:

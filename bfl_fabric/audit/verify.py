@@ -24,6 +24,7 @@ from bfl_fabric.audit.findings import REPORT_VERSION, AuditReport, Check, Findin
 from bfl_fabric.audit.history import History
 from bfl_fabric.audit.opened import RoundResult
 from bfl_fabric.audit.phases import check_phases
+from bfl_fabric.audit.requests import check_requests
 from bfl_fabric.audit.settlements import check_settlements
 from bfl_fabric.audit.statedb import check_state_database
 from bfl_fabric.audit.tasks import check_tasks
@@ -34,6 +35,7 @@ Progress = Callable[[Check, int], None]
 
 LEDGER_CHECKS: tuple[Callable[[History, Findings], None], ...] = (
     check_authority,
+    check_requests,
     check_tasks,
     check_phases,
     check_collection,

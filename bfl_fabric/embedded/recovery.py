@@ -6,14 +6,17 @@ never finished (it is set aside and cut off: nobody was promised anything), and 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bfl_fabric.embedded.blockfile import BlockFile, Location, TornTail
 from bfl_fabric.embedded.snapshot import Savepoint
 from bfl_fabric.errors import MalformedInput
+from bfl_fabric.fabric.blocks import parse_block
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,13 +44,20 @@ def recover(file: BlockFile, savepoint: Savepoint | None, apply: Callable[[Locat
 
 
 def _require_last(file: BlockFile, offset: int) -> None:
-    """Only the record that was being written when the power went may be unreadable."""
-    try:
-        location = next(file.locations(offset))
-    except MalformedInput:
-        return
-    if location.next_offset < file.end:
+    """Only what was being written when the power went may be unreadable; if a block follows, it is damage."""
+    if any(_readable_blocks(file, offset)):
         raise MalformedInput(f"{file.path}: the block at byte {offset} is damaged and others follow it")
+
+
+def _readable_blocks(file: BlockFile, offset: int) -> Iterator[bool]:
+    """Say of each record behind the first whether it is a block, as far as records can be told apart."""
+    with contextlib.suppress(MalformedInput):
+        for location in itertools.islice(file.locations(offset), 1, None):
+            try:
+                parse_block(file.read(location))
+                yield True
+            except MalformedInput:
+                yield False
 
 
 def _cut_off(file: BlockFile, offset: int) -> None:

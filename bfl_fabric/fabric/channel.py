@@ -133,18 +133,22 @@ class ChannelConfig:
             found = self._members[creator] = membership.admit(identity)
         return found
 
-    def signers(self, claims: Iterable[SignedData], at_ms: int) -> list[Member]:
-        """Return the members whose signatures are good, each once; claims that are not are left out, as in Fabric."""
-        found: list[Member] = []
+    def signers(self, claims: Iterable[SignedData], at_ms: int, *, strict: bool = True) -> list[Member]:
+        """Return the members whose signatures are good, each once; claims that are not are left out, as in Fabric.
+
+        `strict` is for signatures that nothing else covers; inside signed data all that Fabric takes is taken.
+        """
+        found: dict[bytes, Member] = {}
         for claim in claims:
             try:
                 member = self.member(claim.creator, at_ms)
-                if all(member.certificate_der != other.certificate_der for other in found):
-                    member.identity.verify(claim.data, claim.signature)
-                    found.append(member)
+                if member.certificate_der not in found:
+                    verify = member.identity.verify if strict else member.identity.verify_liberally
+                    verify(claim.data, claim.signature)
+                    found[member.certificate_der] = member
             except (MalformedInput, NotTrusted) as error:
                 _LOG.debug("a signature is not counted: %s", error)
-        return found
+        return list(found.values())
 
     def policy(self, path: str) -> Policy:
         """Return the policy at an absolute path, one that is never satisfied when there is none."""

@@ -41,7 +41,7 @@ class EndorsementRules:
             raise InvalidTransaction(ValidationCode.ILLEGAL_WRITESET, "a namespace stands twice")
         parts = {part.namespace: part for part in action.rwset if part.changes_state}
         parts.setdefault(action.chaincode, NamespaceSet(action.chaincode))
-        members = self.config.signers(claims, at_ms)
+        members = self.config.signers(claims, at_ms, strict=False)
         for name in sorted(parts):
             _NamespaceCheck(self, self._definition(name), members).check(parts[name])
         for part in parts.values():

@@ -7,7 +7,9 @@ left to `bfl_fabric.fabric.membership`.
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -19,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.x509.oid import NameOID
 from fabric_protos.msp import identities_pb2
-from google.protobuf.message import DecodeError
 
 from bfl_fabric.errors import ConfigurationError, MalformedInput, NotTrusted
 from bfl_fabric.fabric.keyfiles import read_secret
+from bfl_fabric.fabric.wire import read, read_strict, write
 
 ATTRIBUTES_OID = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")
 """The certificate extension in which Fabric keeps attributes, as JSON text `{"attrs": {...}}`."""
@@ -30,6 +32,10 @@ ATTRIBUTES_OID = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _HALF_ORDER = P256_ORDER // 2
 _ECDSA_SHA256 = ec.ECDSA(hashes.SHA256())
+_PEM_BLOCK = re.compile(
+    rb"-----BEGIN (?P<label>[^\n-]*)-----[ \t\r]*\n(?:[^\n:]+:[^\n]*\n)*"
+    rb"(?P<content>[A-Za-z0-9+/=\s]*)-----END (?P=label)-----"
+)
 _PEM_BEGIN = b"-----BEGIN CERTIFICATE-----\n"
 _PEM_END = b"-----END CERTIFICATE-----\n"
 
@@ -105,6 +111,7 @@ class Identity:
 
     msp_id: str
     certificate: x509.Certificate
+    certificate_der: bytes
     creator: bytes
     common_name: str
     organizational_units: tuple[str, ...]
@@ -112,24 +119,27 @@ class Identity:
 
     @classmethod
     def parse(cls, creator: bytes) -> Identity:
-        """Read a serialized `msp.SerializedIdentity` that holds one PEM certificate. Raises MalformedInput."""
-        try:
-            message = identities_pb2.SerializedIdentity.FromString(creator)
-        except DecodeError as error:
-            raise MalformedInput("the creator is not a serialized identity") from error
-        if message.SerializeToString() != creator:
-            raise MalformedInput("the creator is not in its canonical encoding")
-        return cls._read(message.mspid, message.id_bytes, creator)
+        """Read a serialized `msp.SerializedIdentity` as liberally as Fabric does. Raises MalformedInput.
+
+        In a block, everything that Fabric takes must be taken: else any client could make an audit fail.
+        """
+        message = read(identities_pb2.SerializedIdentity, creator, "creator")
+        return cls._of(message.mspid, _load(first_pem_block(message.id_bytes)), creator)
+
+    @classmethod
+    def parse_strict(cls, creator: bytes) -> Identity:
+        """Read a serialized identity in its one canonical form, as our own border wants it. Raises MalformedInput."""
+        message = read_strict(identities_pb2.SerializedIdentity, creator, "creator")
+        return cls._of(message.mspid, read_certificate(message.id_bytes), creator)
 
     @classmethod
     def of(cls, msp_id: str, certificate_pem: bytes) -> Identity:
         """Return the identity of a PEM certificate. Raises MalformedInput."""
-        message = identities_pb2.SerializedIdentity(mspid=msp_id, id_bytes=certificate_pem)
-        return cls._read(msp_id, certificate_pem, message.SerializeToString())
+        creator = write(identities_pb2.SerializedIdentity(mspid=msp_id, id_bytes=certificate_pem))
+        return cls._of(msp_id, read_certificate(certificate_pem), creator)
 
     @classmethod
-    def _read(cls, msp_id: str, certificate_pem: bytes, creator: bytes) -> Identity:
-        certificate = read_certificate(certificate_pem)
+    def _of(cls, msp_id: str, certificate: x509.Certificate, creator: bytes) -> Identity:
         key = certificate.public_key()
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
             raise MalformedInput(f"{msp_id}: the certificate's key is not a P-256 key")
@@ -137,6 +147,7 @@ class Identity:
         return cls(
             msp_id=msp_id,
             certificate=certificate,
+            certificate_der=certificate.public_bytes(serialization.Encoding.DER),
             creator=creator,
             common_name=names[0] if names else "",
             organizational_units=subject_values(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME),
@@ -149,8 +160,19 @@ class Identity:
         return _attributes(self.certificate)
 
     def verify(self, data: bytes, signature: bytes) -> None:
-        """Check a signature over `data`. Raises NotTrusted, also for a signature with the higher s."""
-        require_strict_signature(signature)
+        """Check a signature over `data`. Raises NotTrusted, also when it is not in its one canonical form."""
+        if encode_dss_signature(*read_signature(signature)) != signature:
+            raise NotTrusted("the signature is not in its only DER encoding")
+        self._verify(data, signature)
+
+    def verify_liberally(self, data: bytes, signature: bytes) -> None:
+        """Check a signature that stands inside a block, as liberally as Fabric does. Raises NotTrusted.
+
+        Bytes behind the two numbers are let through, the higher s is not.
+        """
+        self._verify(data, encode_dss_signature(*read_signature(signature)))
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
         try:
             self.public_key.verify(signature, data, _ECDSA_SHA256)
         except InvalidSignature as error:
@@ -160,16 +182,37 @@ class Identity:
         return f"Identity({self.msp_id!r}, {self.common_name!r})"
 
 
-def require_strict_signature(signature: bytes) -> None:
-    """Refuse a signature that is not the one DER encoding of (r, s) with the lower s. Raises NotTrusted."""
-    try:
-        r, s = decode_dss_signature(signature)
-    except ValueError as error:
-        raise NotTrusted("the signature is not DER") from error
-    if not 0 < r < P256_ORDER or not 0 < s <= _HALF_ORDER:
+def read_signature(signature: bytes) -> tuple[int, int]:
+    """Return r and s of a DER signature, both in range and s the lower one. Raises NotTrusted."""
+    content, _ = _der_element(signature, 0x30)
+    r_bytes, rest = _der_element(content, 0x02)
+    s_bytes, _ = _der_element(rest, 0x02)
+    r, s = _positive(r_bytes), _positive(s_bytes)
+    if r >= P256_ORDER or s > _HALF_ORDER:
         raise NotTrusted("the signature has its higher s or is out of range")
-    if encode_dss_signature(r, s) != signature:
-        raise NotTrusted("the signature is not in its only DER encoding")
+    return r, s
+
+
+def _der_element(raw: bytes, tag: int) -> tuple[bytes, bytes]:
+    """Return the content of the first element and what stands behind it; signatures need short lengths only."""
+    if len(raw) < 2 or raw[0] != tag:
+        raise NotTrusted("the signature is not DER")
+    size, start = raw[1], 2
+    if size == 0x81 and len(raw) > 2 and raw[2] >= 0x80:
+        size, start = raw[2], 3
+    elif size >= 0x80:
+        raise NotTrusted("the signature is not DER")
+    if len(raw) < start + size:
+        raise NotTrusted("the signature is cut off")
+    return raw[start : start + size], raw[start + size :]
+
+
+def _positive(content: bytes) -> int:
+    padded = len(content) > 1 and content[0] == 0 and content[1] < 0x80
+    number = int.from_bytes(content, "big", signed=True)
+    if padded or number <= 0:
+        raise NotTrusted("the signature's numbers are not positive or not minimal")
+    return number
 
 
 def read_certificate(certificate_pem: bytes) -> x509.Certificate:
@@ -182,8 +225,23 @@ def read_certificate(certificate_pem: bytes) -> x509.Certificate:
         or text.count(b"-----END") != 1
     ):
         raise MalformedInput("expected one PEM certificate and nothing else")
+    return _load(first_pem_block(text))
+
+
+def first_pem_block(text: bytes) -> bytes:
+    """Return the content of the first PEM block, whatever its label and surroundings. Raises MalformedInput."""
+    found = _PEM_BLOCK.search(text)
+    if found is None:
+        raise MalformedInput("expected a PEM certificate")
     try:
-        certificate = x509.load_pem_x509_certificate(text)
+        return base64.b64decode(b"".join(found["content"].split()), validate=True)
+    except ValueError as error:
+        raise MalformedInput("the PEM is not base64") from error
+
+
+def _load(der: bytes) -> x509.Certificate:
+    try:
+        certificate = x509.load_der_x509_certificate(der)
         _parse_everything(certificate)
     except Exception as error:
         raise MalformedInput("the PEM does not hold an X.509 certificate that can be used") from error

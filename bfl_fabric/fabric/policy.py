@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from fabric_protos.common import policies_pb2
 from fabric_protos.msp import msp_principal_pb2 as principal_pb2
 
@@ -56,7 +55,7 @@ class Member:
 
     @property
     def certificate_der(self) -> bytes:
-        return self.identity.certificate.public_bytes(Encoding.DER)
+        return self.identity.certificate_der
 
 
 class Policy(Protocol):

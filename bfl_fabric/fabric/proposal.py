@@ -17,7 +17,7 @@ from fabric_protos.peer import chaincode_pb2, proposal_pb2
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.fabric.channel import ChannelConfig
 from bfl_fabric.fabric.envelopes import HeaderType
-from bfl_fabric.fabric.identity import Signer
+from bfl_fabric.fabric.identity import Identity, Signer
 from bfl_fabric.fabric.policy import Member
 from bfl_fabric.fabric.wire import read, read_strict, write
 
@@ -148,6 +148,7 @@ def check_proposal(signed: Any, config: ChannelConfig, now_ms: int) -> tuple[Pro
     proposal = parse_proposal(signed.proposal_bytes)
     if proposal.invocation.channel_id != config.channel_id:
         raise MalformedInput(f"the proposal is for channel {proposal.invocation.channel_id!r}")
+    Identity.parse_strict(proposal.creator)
     member = config.member(proposal.creator, now_ms)
     member.identity.verify(signed.proposal_bytes, signed.signature)
     return proposal, member

@@ -108,7 +108,7 @@ def _check_creator(verdict: Verdict, transaction: ParsedTransaction, config: Cha
     try:
         member = config.member(transaction.creator, transaction.timestamp_ms)
         verdict.signature_count += 1
-        member.identity.verify(transaction.payload, transaction.signature)
+        member.identity.verify_liberally(transaction.payload, transaction.signature)
     except (MalformedInput, NotTrusted) as error:
         raise InvalidTransaction(bad, str(error)) from error
 

@@ -92,11 +92,11 @@ class ExactArithmetic:
     def apply_sum(
         self, terms: EncryptionTerms, base: Float32Vector, total: Int64Vector, total_weight: int
     ) -> Float32Vector:
-        """Return float32(base + total·clip/(levels·total_weight)), computed in float64.
+        """Return float32(base + total·clip/(levels·total_weight)), computed in float64 (finite: clip < 10^9).
 
         Raises:
-            MalformedInput: the vectors differ in length, the base model is not finite, the sum cannot come from
-                updates of this total weight on this grid, or the new model leaves float32's range.
+            MalformedInput: the vectors differ in length, the base model is not finite, or the sum cannot come
+                from updates of this total weight on this grid.
         """
         grid = Grid.of(terms)
         grid.require_weight(total_weight)
@@ -107,10 +107,7 @@ class ExactArithmetic:
         _require_finite(base, "base model", "it is not a model of this task")
         _require_bounded(total, grid.levels * total_weight)
         step = float(grid.clip / (grid.levels * total_weight))
-        with np.errstate(over="ignore"):
-            model = (base.astype(np.float64) + total.astype(np.float64) * step).astype(np.float32)
-        _require_finite(model, "new model", "the model has outgrown float32")
-        return model
+        return (base.astype(np.float64) + total.astype(np.float64) * step).astype(np.float32)
 
     def direction(self, total: Int64Vector) -> Int8Vector:
         """Return sign(S)·floor((127·|S| + max//2)/max) with max the largest |S|; all zero stays all zero."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -57,6 +58,14 @@ class Role(Protocol):
 
     async def perform(self, action: Action) -> None:
         """Do it. Raises the errors of the ports; none of them leaves anything half done."""
+
+    async def stirred(self) -> None:
+        """Return when something beside the ledger makes another survey worthwhile; for most roles never."""
+
+
+async def never() -> None:
+    """Wait until cancelled: what `stirred` does for a role that only the ledger moves."""
+    await asyncio.Event().wait()
 
 
 def of_federation(transaction: str, **arguments: Argument) -> Submit:

@@ -60,6 +60,7 @@ class AggregatorRole:
         self._reader = LedgerReader(bench.ports.ledger)
         fetcher = Fetcher(bench, self._reader)
         self._schemes = schemes
+        self._checks = checks
         self._custody = Custody(bench, fetcher, checks, ModelChecks(bench, self._reader, fetcher))
 
     @property
@@ -76,6 +77,9 @@ class AggregatorRole:
                 view = await self._reader.current(task.spec.task_id)
                 found += due(view, AggregatorState(self._bench.identity.msp_id, self._custody.held(view)))
         return found
+
+    async def stirred(self) -> None:
+        await self._checks.arrival()
 
     async def perform(self, action: Action) -> None:
         view = await self._reader.round(action.task_id, action.round)

@@ -13,7 +13,7 @@ from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Metrics, Phase, RoundView, TaskStatus, to_json
 
 from bfl_fabric.domain.ports import Evaluator
-from bfl_fabric.roles.actions import Action, Submit, of_round, of_task
+from bfl_fabric.roles.actions import Action, Submit, never, of_round, of_task
 from bfl_fabric.roles.evidence import agreed, agreement_possible, delivered, round_of
 from bfl_fabric.roles.fetching import SUM_SOURCES, Fetcher
 from bfl_fabric.roles.models import ModelChecks
@@ -159,6 +159,9 @@ class CoordinatorRole:
             frozenset(organization.msp_id for organization in organizations if organization.active),
             self._patience,
         )
+
+    async def stirred(self) -> None:
+        await never()
 
     async def perform(self, action: Action) -> None:
         match action:

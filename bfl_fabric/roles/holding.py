@@ -28,6 +28,9 @@ from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.workbench import Workbench
 
+STORING_SECONDS, STORING_TURNS = 2.0, 100
+"""How long a receipt waits for the server to store what it accepted, and how often it looks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge(Action):
@@ -90,13 +93,19 @@ class Custody:
         self._models = models
 
     def held(self, view: RoundView) -> frozenset[str]:
-        """Return the digests of the round's committed updates that are in the store."""
+        """Return the digests of the round's committed updates that are in the store; while the round collects,
+        also of those that the server has accepted and is about to store."""
+        blobs, collecting = self._bench.ports.blobs, in_phase(view, Phase.COLLECTING)
+        digests = [update.digest for update in view.updates]
         return frozenset(
-            update.digest for update in view.updates if self._bench.ports.blobs.has(update.digest)
+            digest
+            for digest in digests
+            if blobs.has(digest) or (collecting and self._checks.is_arriving(digest))
         )
 
     async def acknowledge(self, action: Acknowledge, view: RoundView) -> None:
         """Check the upload and submit the receipt. Raises MalformedInput instead of signing."""
+        await self._stored(action.digest)
         await self._check(view, _committed(view, action))
         self._bench.report(ProgressKind.CHECKED, action, action.participant_id)
         request: dict[str, Json] = {
@@ -137,6 +146,14 @@ class Custody:
             milliseconds=self._bench.ports.clock.now_ms() - started,
         )
         return result
+
+    async def _stored(self, digest: str) -> None:
+        """Wait until the server has stored what it accepted; a receipt speaks of durable bytes only."""
+        for _ in range(STORING_TURNS):
+            if self._bench.ports.blobs.has(digest):
+                break
+            await self._bench.ports.clock.sleep(STORING_SECONDS / STORING_TURNS)
+        self._checks.settle(digest)
 
     async def _check(self, view: RoundView, commitment: UpdateCommitment) -> None:
         await self._checks.check(view, commitment, self._bench.ports.blobs.path(commitment.digest))

@@ -16,7 +16,7 @@ from bfl_chaincode.api.records import NodeRole, Phase, RoundView, TaskStatus
 
 from bfl_fabric.domain.ports import AggregateHeader, SecretOpener
 from bfl_fabric.errors import KeyHolderRefused
-from bfl_fabric.roles.actions import Action, in_phase
+from bfl_fabric.roles.actions import Action, in_phase, never
 from bfl_fabric.roles.evidence import agreed, delivered, members_updates, round_of, scores_sheet_bytes
 from bfl_fabric.roles.fetching import SUM_SOURCES, Fetcher
 from bfl_fabric.roles.progress import ProgressKind
@@ -165,6 +165,9 @@ class KeyHolderRole:
             self._bench.identity.msp_id, journal.find(OPENED, key) or "", journal.find(SCORED, key) or ""
         )
 
+    async def stirred(self) -> None:
+        await never()
+
     async def perform(self, action: Action) -> None:
         match action:
             case OpenEpoch():
@@ -200,6 +203,7 @@ class KeyHolderRole:
             for member, digest in read_scores_sheet(sheet, round_.members)
         ]
         opener = await self._opener(view)
+        await self._verify_in_bounds(action, view, opener)
         self._remember(SCORED, action, round_.scores_digest)
         scores: list[canonical.Json] = [
             {"participant_id": member, "alignment": await self._bench.work(opener.open_score, ciphertext)}
@@ -213,13 +217,26 @@ class KeyHolderRole:
         await self._bench.transact(action, "round:PostScores", request)
         self._bench.report(ProgressKind.SCORED, action, members=len(scores))
 
-    async def _open_sum(self, action: OpenSum) -> None:
-        view = await self._openable(action)
+    async def _aggregate(self, action: Action, view: RoundView) -> Path:
+        """Return the file of the aggregate, fetched and held against the ledger."""
         round_ = round_of(view)
         await self._bring(action, round_.aggregate_digest, round_.aggregate_bytes)
         path = self._bench.ports.blobs.path(round_.aggregate_digest)
-        scheme, opener = await self._schemes.of(view), await self._opener(view)
+        scheme = await self._schemes.of(view)
         verify_aggregate(view, await self._bench.work(scheme.inspect_aggregate, path))
+        return path
+
+    async def _verify_in_bounds(self, action: Action, view: RoundView, opener: SecretOpener) -> None:
+        """Check that the sum would open before any scalar is released; the sum itself is dropped here.
+
+        A ciphertext that was crafted to leak through scores mostly does not add up to a sum within bounds.
+        """
+        await self._bench.work(opener.open_sum, await self._aggregate(action, view), len(round_of(view).members))
+
+    async def _open_sum(self, action: OpenSum) -> None:
+        view = await self._openable(action)
+        round_ = round_of(view)
+        path, opener = await self._aggregate(action, view), await self._opener(view)
         self._remember(OPENED, action, round_.aggregate_digest)
         total = await self._bench.work(opener.open_sum, path, len(round_.members))
         packed = self._bench.ports.arithmetic.pack_sum(total)

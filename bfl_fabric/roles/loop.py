@@ -78,14 +78,14 @@ class ReconcilerLoop:
 
     async def run(self) -> None:
         """Reconcile until cancelled; then every running action is cancelled too, and awaited."""
-        listener = asyncio.create_task(self._listen())
+        watchers = [asyncio.create_task(self._listen()), asyncio.create_task(self._feel())]
         try:
             while True:
                 self._wake.clear()
                 await self._reconcile()
                 await self._rest()
         finally:
-            await _end([listener, *self._running.values()])
+            await _end([*watchers, *self._running.values()])
             self._running.clear()
 
     async def _listen(self) -> None:
@@ -102,6 +102,12 @@ class ReconcilerLoop:
                 logger.exception("%s: the event stream failed", self._role.name)
             failures += 1
             await self._clock.sleep(self._terms.retry_seconds(failures))
+            self._wake.set()
+
+    async def _feel(self) -> None:
+        """Wake the loop when the role is stirred by something beside the ledger."""
+        while True:
+            await self._role.stirred()
             self._wake.set()
 
     async def _reconcile(self) -> None:

@@ -7,7 +7,6 @@ training does is the trainer's, and whether an upload may be kept is the receivi
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from bfl_chaincode.api.records import Phase, Registration, RoundView, TaskSpec, 
 
 from bfl_fabric.domain.ports import LocalUpdate, Trainer, UpdateName
 from bfl_fabric.errors import ConfigurationError, NotFound, TransferFailed
-from bfl_fabric.roles.actions import Action, Submit, in_phase, of_round, of_task
+from bfl_fabric.roles.actions import Action, Submit, in_phase, never, of_round, of_task
 from bfl_fabric.roles.evidence import commitment_of, holder_role, holders_of, round_of
 from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
@@ -171,6 +170,9 @@ class ParticipantRole:
         if digest is None:
             return None
         return PreparedUpdate(digest, self._bench.ports.blobs.path(digest).stat().st_size)
+
+    async def stirred(self) -> None:
+        await never()
 
     async def perform(self, action: Action) -> None:
         match action:

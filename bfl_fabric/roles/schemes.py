@@ -6,6 +6,7 @@ are a well-formed ciphertext at all.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from bfl_chaincode.api.records import KeyEpoch, RoundView, UpdateCommitment
@@ -50,12 +51,35 @@ class TaskSchemes:
 
 
 class UploadChecks:
-    """Holds uploads against their commitments; what passed is not checked again by this process."""
+    """Holds uploads against their commitments; what passed is not checked again by this process.
+
+    A node's server and its role share one, so that the role hears at once of what the server has taken.
+    """
 
     def __init__(self, bench: Workbench, schemes: TaskSchemes) -> None:
         self._bench = bench
         self._schemes = schemes
         self._passed: set[UpdateCommitment] = set()
+        self._arriving: set[str] = set()
+        self._arrival = asyncio.Event()
+
+    def note_arrival(self, digest: str) -> None:
+        """Write down that the server accepted this upload and is about to store it."""
+        self._arriving.add(digest)
+        self._arrival.set()
+
+    def is_arriving(self, digest: str) -> bool:
+        """Say whether the server accepted this upload since `settle`."""
+        return digest in self._arriving
+
+    def settle(self, digest: str) -> None:
+        """Forget an arrival: it is in the store now, or it will never be."""
+        self._arriving.discard(digest)
+
+    async def arrival(self) -> None:
+        """Return when an upload has been accepted since the last call returned."""
+        await self._arrival.wait()
+        self._arrival.clear()
 
     async def check(self, view: RoundView, commitment: UpdateCommitment, path: Path) -> None:
         """Check the digest first, then the gate, then each field. Raises MalformedInput."""

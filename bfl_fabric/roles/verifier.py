@@ -91,6 +91,7 @@ class VerifierRole:
         self._reader = LedgerReader(bench.ports.ledger)
         fetcher = Fetcher(bench, self._reader)
         self._schemes = schemes
+        self._checks = checks
         self._models = ModelChecks(bench, self._reader, fetcher)
         self._custody = Custody(bench, fetcher, checks, self._models)
         self._tasks = UnfinishedTasks(self._reader, lambda task: task.status is not TaskStatus.PUBLISHED)
@@ -114,6 +115,9 @@ class VerifierRole:
             self._custody.held(view),
             frozenset(digest for digest in named if is_sound(self._bench, view, digest)),
         )
+
+    async def stirred(self) -> None:
+        await self._checks.arrival()
 
     async def perform(self, action: Action) -> None:
         view = await self._reader.round(action.task_id, action.round)

@@ -25,7 +25,7 @@ from bfl_chaincode.api.records import (
 )
 from bfl_fabric import config
 from bfl_fabric.domain.ports import BlobStore, Clock, Commit, Ledger, UpdateChannel, UpdateName
-from bfl_fabric.errors import ConfigurationError, NotFound
+from bfl_fabric.errors import ConfigurationError, LedgerUnavailable, NotFound
 from bfl_fabric.sdk.task import AsyncTask
 from bfl_fabric.sdk.terms import TaskTerms
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CLIENTS = "clients"
 DEFAULT_CLIENT = "application"
+PATIENCE_MS = 30_000
 
 
 class AsyncFederation:
@@ -52,8 +53,15 @@ class AsyncFederation:
     # --- the contract, transaction by transaction -------------------------------------------------
 
     async def evaluate(self, transaction: str, request: Mapping[str, Json] | None = None) -> Json:
-        """Ask the contract; nothing is recorded."""
-        return await self.ledger.evaluate(transaction, request or {})
+        """Ask the contract; nothing is recorded. A ledger that restarts is waited for, up to half a minute."""
+        deadline = self.clock.now_ms() + PATIENCE_MS
+        while True:
+            try:
+                return await self.ledger.evaluate(transaction, request or {})
+            except LedgerUnavailable:
+                if self.clock.now_ms() > deadline:
+                    raise
+            await self.clock.sleep(0.25)
 
     async def submit(self, transaction: str, request: Mapping[str, Json] | None = None) -> Commit:
         """Run a transaction and return once it is committed and valid."""

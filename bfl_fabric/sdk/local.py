@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bfl_fabric.domain.ports import Ledger
 from bfl_fabric.errors import BflError, LedgerRefused, LedgerUnavailable
 from bfl_fabric.network import directory as directories
 from bfl_fabric.network.supervisor import ProcessSpec, Supervisor
 from bfl_fabric.network.topology import Topology
-from bfl_fabric.sdk.federation import AsyncFederation, connect_async
+from bfl_fabric.sdk.federation import connect_async
 
 READY_SECONDS = 60.0
 
@@ -71,7 +72,7 @@ class LocalFederation:
             await self._pause(deadline, "has not announced its address")
         admin = directories.admin_client(self.topology, self.topology.organizations[0].msp_id)
         async with connect_async(self.place, admin) as federation:
-            while not await _answers(federation):
+            while not await _answers(federation.ledger):
                 await self._pause(deadline, "does not answer")
 
     async def _pause(self, deadline: float, problem: str) -> None:
@@ -133,9 +134,9 @@ class LocalFederation:
         return ProcessSpec(name, (*arguments, "--stop-with-parent"), self.place / "logs" / f"{name}.log")
 
 
-async def _answers(federation: AsyncFederation) -> bool:
+async def _answers(ledger: Ledger) -> bool:
     try:
-        await federation.evaluate("federation:WhoAmI")
+        await ledger.evaluate("federation:WhoAmI", {})
     except LedgerRefused:
         return True
     except LedgerUnavailable:

@@ -104,6 +104,9 @@ class ContractHost:
     def ledger(self, member: Member, clock: Clock) -> ContractLedger:
         return ContractLedger(self, member, clock)
 
+    def reliable_ledger(self, member: Member, clock: Clock) -> ContractLedger:
+        return ContractLedger(self, member, clock)
+
     def crash(self) -> None:
         """Forget nothing: there is no process of its own that could end."""
 

@@ -67,7 +67,7 @@ class Callers:
             (caller.msp_id, self._limits.calls_per_organization, caller.msp_id),
         ]
         for holder, limit, name in places:
-            if False:
+            if self._calls[holder] >= limit:
                 raise Refused(
                     pb.REFUSAL_REASON_BUSY, f"{name} has {limit} calls under way already; try again later"
                 )

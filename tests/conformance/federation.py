@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from bfl_fabric.fabric.authority import CertificateAuthority
+from fabric_protos.common import common_pb2
+
+from bfl_fabric.fabric.authority import CertificateAuthority, Issued
 from bfl_fabric.fabric.channel import (
     Consenter,
     Endpoint,
@@ -16,6 +21,7 @@ from bfl_fabric.fabric.channel import (
     genesis_block,
 )
 from bfl_fabric.fabric.identity import SigningIdentity
+from bfl_fabric.fabric.wire import write
 
 CHANNEL = "probe-channel"
 CHAINCODE = "probe"
@@ -33,15 +39,18 @@ class Organization:
         self.tls_authority = CertificateAuthority.create(
             self.name, f"tlsca.{self.name}", not_before, not_after
         )
+        self.keys: dict[bytes, Issued] = {}
 
     def identity(self, name: str, ou: str, **attributes: str) -> SigningIdentity:
         issued = self.authority.issue_identity(name, ou, attributes)
-        return SigningIdentity.from_pem(self.msp_id, issued.certificate_pem, issued.key_pem)
+        identity = SigningIdentity.from_pem(self.msp_id, issued.certificate_pem, issued.key_pem)
+        self.keys[identity.creator] = issued
+        return identity
 
 
 @dataclass(frozen=True)
 class Federation:
-    """Everything that a channel needs; `clients` and `peers` are in the order of MSP_IDS."""
+    """Everything that a channel needs; `clients` and `peers` are in the order of the organizations."""
 
     organizations: tuple[Organization, ...]
     ordering: Organization
@@ -50,12 +59,56 @@ class Federation:
     orderer: SigningIdentity
     genesis: Any
 
+    def save(self, path: Path) -> None:
+        """Write what another process needs to play this federation."""
+        keys = {
+            creator: key for one in (*self.organizations, self.ordering) for creator, key in one.keys.items()
+        }
 
-def found(at: datetime | None = None, terms: OrderingTerms | None = None, count: int = 3) -> Federation:
+        def told(identity: SigningIdentity) -> list[str]:
+            issued = keys[identity.creator]
+            return [identity.msp_id, issued.certificate_pem.decode(), issued.key_pem.decode()]
+
+        content = {
+            "peers": [told(peer) for peer in self.peers],
+            "clients": [told(client) for client in self.clients],
+            "orderer": told(self.orderer),
+            "genesis": write(self.genesis).hex(),
+        }
+        path.write_text(json.dumps(content))
+
+
+@dataclass(frozen=True)
+class SavedFederation:
+    """A federation as another process reads it."""
+
+    peers: tuple[SigningIdentity, ...]
+    clients: tuple[SigningIdentity, ...]
+    orderer: SigningIdentity
+    genesis: Any
+
+    @classmethod
+    def load(cls, path: Path) -> SavedFederation:
+        content = json.loads(path.read_text())
+
+        def known(told: list[str]) -> SigningIdentity:
+            return SigningIdentity.from_pem(told[0], told[1].encode(), told[2].encode())
+
+        return cls(
+            peers=tuple(map(known, content["peers"])),
+            clients=tuple(map(known, content["clients"])),
+            orderer=known(content["orderer"]),
+            genesis=common_pb2.Block.FromString(bytes.fromhex(content["genesis"])),
+        )
+
+
+def found(
+    at: datetime | None = None, terms: OrderingTerms | None = None, msp_ids: Sequence[str] = MSP_IDS
+) -> Federation:
     """Make a federation whose certificates are good for a day before and after `at`."""
     now = at or datetime.now(tz=UTC)
     span = now - timedelta(days=1), now + timedelta(days=1)
-    organizations = tuple(Organization(msp_id, *span) for msp_id in MSP_IDS[:count])
+    organizations = tuple(Organization(msp_id, *span) for msp_id in msp_ids)
     ordering = Organization(ORDERER_MSP, *span)
     tls = ordering.tls_authority.issue_tls("orderer0")
     consenter = Consenter(Endpoint("127.0.0.1", 7050), tls.certificate_pem, tls.certificate_pem)

@@ -224,7 +224,7 @@ class Probe:
         return await self.settling(await self.endorsing(call))
 
     async def asking(
-        self, transaction_id: str, signer: SigningIdentity, seconds: float = SECONDS, **changes: Any
+        self, transaction_id: str, signer: SigningIdentity, seconds: float = SECONDS, /, **changes: Any
     ) -> Committed:
         values = {
             "transaction_id": transaction_id,
@@ -271,13 +271,18 @@ class Probe:
             gateway_pb2.SignedChaincodeEventsRequest(request=raw, signature=signer.sign(raw))
         )
 
+    def seek(
+        self, seek: Seek, signer: SigningIdentity | None = None, at_ms: int = 0, channel_id: str = ""
+    ) -> Any:
+        """Return the signed envelope that asks for these blocks."""
+        stamp = Stamp(secrets.token_bytes(24), at_ms or time.time_ns() // 1_000_000)
+        return seek_envelope(
+            channel_id or self.channel.channel_id, seek, signer or self.channel.client(0), stamp
+        )
+
     def deliver(self, seek: Seek, limit: int = 10_000, **options: Any) -> list[Any]:
         """Return the responses of a delivery until its status, at most `limit` of them."""
-        signer = options.get("signer") or self.channel.client(0)
-        at_ms = options.get("at_ms") or time.time_ns() // 1_000_000
-        stamp = Stamp(secrets.token_bytes(24), at_ms)
-        channel_id = options.get("channel_id") or self.channel.channel_id
-        return self.loop.run(self.delivering(seek_envelope(channel_id, seek, signer, stamp), limit))
+        return self.loop.run(self.delivering(self.seek(seek, **options), limit))
 
     async def delivering(self, envelope: Any, limit: int = 10_000) -> list[Any]:
         found: list[Any] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_the_contract_sees_who_asks_when_and_in_which_transaction(probe: Probe) 
     call = Call("context", organization=1, at_ms=time.time_ns() // 1_000_000)
     proposal, signer = probe.proposal(call)
     committed = probe.loop.run(probe.endorsing(call, proposal))
-    context = __import__("json").loads(committed.result)
+    context = json.loads(committed.result)
     assert context["transaction"] == proposal.transaction_id
     assert context["channel"] == probe.channel.channel_id
     assert context["msp"] == probe.channel.msp_ids[1]

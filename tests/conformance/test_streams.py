@@ -14,7 +14,7 @@ from bfl_fabric.fabric.deliver import Seek
 from bfl_fabric.fabric.envelopes import ValidationCode
 from bfl_fabric.fabric.gateway_transport import GatewayFailure, GatewayStatus
 from bfl_fabric.fabric.wire import write
-from tests.conformance.probe import Committed, Probe, unique
+from tests.conformance.probe import Call, Committed, Probe, unique
 
 
 def emit(probe: Probe, name: str, payload: str = "payload") -> Committed:
@@ -85,8 +85,6 @@ def test_without_a_position_only_new_events_come(probe: Probe) -> None:
         endorsed = await probe.endorsing(call)
         await probe.settling(endorsed)
         return await reading
-
-    from tests.conformance.probe import Call
 
     call = Call("event", (name, "x"))
     ((_, event),) = probe.loop.run(follow())
@@ -163,22 +161,13 @@ def test_a_delivery_follows_the_chain(probe: Probe) -> None:
     newest = probe.submit("put", unique("key"), "x").block_number
 
     async def follow() -> list[Any]:
-        from tests.conformance.probe import Call
-
-        reading = asyncio.create_task(asyncio.to_thread(lambda: None))
-        await reading
         waiting = asyncio.create_task(probe.delivering(envelope, limit=2))
         await asyncio.sleep(0.2)
         assert not waiting.done()
         await probe.calling(Call("put", (unique("key"), "y")))
         return await waiting
 
-    import secrets
-
-    from bfl_fabric.fabric.deliver import Stamp, seek_envelope
-
-    stamp = Stamp(secrets.token_bytes(24), time.time_ns() // 1_000_000)
-    envelope = seek_envelope(probe.channel.channel_id, Seek(newest), probe.channel.client(0), stamp)
+    envelope = probe.seek(Seek(newest))
     assert numbers(probe.loop.run(follow())) == [newest, newest + 1]
 
 

@@ -54,12 +54,14 @@ class Stuck(AssertionError):
 
 @dataclass(slots=True)
 class Simulation:
-    """One play of a plan. `trace` says what each operation did."""
+    """One play of a plan. `trace` says what each operation did, `begun` how many persisted steps each actor had
+    taken when the first round was still to be opened."""
 
     plan: Plan
     world: World
     trace: list[str] = field(default_factory=list)
     deliverers: Deliverers | None = None
+    begun: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def create(cls, plan: Plan, stage: Stage, deliverers: Deliverers | None = None) -> Simulation:
@@ -70,6 +72,7 @@ class Simulation:
     async def play(self) -> RoundView:
         """Play to the end and return the last view. Raises Stuck."""
         await self.world.begin()
+        self.begun = {name: actor.switch.passed for name, actor in self.world.actors.items()}
         for number, operation in enumerate(self.plan.operations):
             outcome = await self._apply(operation)
             died = self.world.bury()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bfl_chaincode.api.records import ModelRecord
+
 from bfl_fabric.cli.demo import DemoChoice
 from bfl_fabric.cli.demo_data import DemoData, prepare_data
 from bfl_fabric.network.topology import Topology, generated

@@ -21,7 +21,7 @@ from bfl_chaincode.shim.stub import Creator
 from bfl_fabric.audit.blobs import DirectoryFinder
 from bfl_fabric.audit.findings import Findings
 from bfl_fabric.audit.history import LAYOUT, History, Transaction, type_of
-from bfl_fabric.audit.verify import check_history
+from bfl_fabric.audit.verify import LEDGER_CHECKS, check_history
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.fabric.identity import Identity
 from bfl_fabric.learning.arithmetic import ExactArithmetic
@@ -245,6 +245,10 @@ class HonestRun:
             passed=True,
             block_height=2,
         )
+        self.submit(silo("alpha-2"), "federation:Leave", participant_id="alpha-2")
+        self.submit(admin("AlphaMSP"), "federation:SuspendOrganization", msp_id="GammaMSP")
+        again = {"msp_id": "GammaMSP", "name": "Gamma again", "region": "CH"}
+        self.submit(admin("BetaMSP"), "federation:AdmitOrganization", **again)
 
     def whole(self) -> HonestRun:
         """Two rounds, one that aborts below the minimum between them, the second without a silo."""
@@ -270,6 +274,14 @@ class HonestRun:
         """Change fields of the records of this kind in a transaction's writes."""
         self.rewrite(transaction, kind, lambda record: replace(record, **changes), which)
 
+    def reask(self, transaction: str, which: int = -1, **changes: Any) -> None:
+        """Change what the sender of a transaction asked for."""
+        found = [i for i, one in enumerate(self.ledger.committed) if one.proposal.name == transaction][which]
+        simulation = self.ledger.committed[found]
+        request = {**json.loads(simulation.proposal.arguments[0]), **changes}
+        proposal = replace(simulation.proposal, arguments=(json.dumps(request),))
+        self.ledger.committed[found] = replace(simulation, proposal=proposal)
+
     def commit_number(self, number: int, name: str) -> int:
         """Return the how-manieth commitment is that of this participant in this round."""
         digest = self.uploads[number, name].encode()
@@ -289,6 +301,14 @@ class HonestRun:
         for order, simulation in enumerate(self.ledger.committed):
             history.apply(_transaction(order, simulation), findings or Findings())
         return history
+
+    def audit_ledger(self) -> Findings:
+        """Make every check that needs records alone."""
+        findings = Findings()
+        history = self.history(findings)
+        for check in LEDGER_CHECKS:
+            check(history, findings)
+        return findings
 
     def audit(self) -> Findings:
         """Make every check but those of the chain."""

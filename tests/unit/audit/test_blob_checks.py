@@ -252,6 +252,7 @@ def test_a_model_that_is_not_base_plus_sum_is_found(own_run: HonestRun) -> None:
     for transaction in ("round:PublishModel", "reward:Settle"):
         own_run.alter(transaction, Round, model_digest=other)
     own_run.alter("round:PublishModel", ModelRecord, digest=other)
+    own_run.reask("round:PublishModel", model_digest=other)
     failures = own_run.audit().failures
     assert {failure.check for failure in failures} == {Check.MODELS}
     assert failures[0].blob == other
@@ -262,6 +263,7 @@ def test_a_direction_that_is_not_of_the_sum_is_found(own_run: HonestRun) -> None
     for transaction in ("round:PublishModel", "reward:Settle"):
         own_run.alter(transaction, Round, next_direction_digest=other)
     own_run.alter("round:PublishModel", ModelRecord, direction_digest=other)
+    own_run.reask("round:PublishModel", direction_digest=other)
     failures = own_run.audit().failures
     assert {failure.check for failure in failures} == {Check.DIRECTIONS}
     assert failures[0].blob == other

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fabric_protos.common import common_pb2
+from fabric_protos.peer import collection_pb2
+from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
+
 from bfl_fabric.fabric.blocks import (
     build_block,
     build_header,
@@ -26,10 +30,6 @@ from bfl_fabric.fabric.proposal import Invocation, Proposal, build_proposal
 from bfl_fabric.fabric.rwsets import Height, NamespaceSet, Read, Write, serialize_rwset
 from bfl_fabric.fabric.state import ReplayedState, Updates
 from bfl_fabric.fabric.wire import write
-from fabric_protos.common import common_pb2
-from fabric_protos.peer import collection_pb2
-from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
-
 from tests.unit.fabric.organizations import CHAINCODE, CHANNEL, FOUNDED_MS, Federation
 
 VERSION = "1.0"

@@ -12,8 +12,8 @@ from bfl_fabric.fabric.authority import CertificateAuthority, Validity
 from bfl_fabric.fabric.blocks import parse_block
 from bfl_fabric.fabric.channel import (
     ChannelConfig,
-    Consenter,
     Consensus,
+    Consenter,
     Endpoint,
     OrdererTrust,
     OrderingTerms,

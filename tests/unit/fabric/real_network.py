@@ -26,8 +26,8 @@ from typing import Any
 from bfl_fabric.fabric.authority import CertificateAuthority, Issued
 from bfl_fabric.fabric.blocks import genesis_digest
 from bfl_fabric.fabric.channel import (
-    Consenter,
     Consensus,
+    Consenter,
     Endpoint,
     OrdererTrust,
     OrderingTerms,
@@ -37,7 +37,6 @@ from bfl_fabric.fabric.channel import (
 from bfl_fabric.fabric.identity import SigningIdentity
 from bfl_fabric.fabric.wire import write
 from bfl_fabric.network.programs import Programs
-
 from tests.unit.fabric.tiny_chaincode import serve
 
 CHANNEL = "real"
@@ -144,6 +143,11 @@ class RealNetwork:
     @property
     def genesis_digest(self) -> str:
         return genesis_digest(self.genesis)
+
+    @property
+    def orderer_roots(self) -> bytes:
+        """The TLS authority of the orderers."""
+        return Path(self.orderer[1]).read_bytes()
 
     def __enter__(self) -> RealNetwork:
         try:

@@ -5,27 +5,34 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from bfl_fabric.clock import SystemClock
-from bfl_fabric.errors import LedgerRefused, ProgramsMissing
-from bfl_fabric.fabric.channel import ChannelConfig, Consensus, Endpoint
-from bfl_fabric.fabric.deliver import Seek, Stamp, read_block, seek_envelope
-from bfl_fabric.fabric.endorsement import sign_envelope
-from bfl_fabric.fabric.gateway import ChannelAddress, GatewayLedger, GrpcGatewayTransport, TlsMaterial
-from bfl_fabric.fabric.policy import Role, role_principal, signature_policy_message
-from bfl_fabric.fabric.proposal import Invocation, build_proposal, sign_proposal
-from bfl_fabric.fabric.verifier import ChainVerifier
-from bfl_fabric.fabric.wire import write
-from bfl_fabric.network.programs import find_programs
+from bfl_chaincode.api import canonical
 from fabric_protos.common import common_pb2, configtx_pb2
 from fabric_protos.gateway import gateway_pb2
 from fabric_protos.orderer import ab_pb2_grpc
 from fabric_protos.peer import configuration_pb2
 
+from bfl_fabric.clock import SystemClock
+from bfl_fabric.errors import LedgerRefused, ProgramsMissing
+from bfl_fabric.fabric.channel import ChannelConfig, Consensus, Endpoint
+from bfl_fabric.fabric.deliver import Seek, Stamp, read_block, seek_envelope
+from bfl_fabric.fabric.endorsement import sign_envelope
+from bfl_fabric.fabric.gateway import (
+    ChannelAddress,
+    Deadlines,
+    GatewayLedger,
+    GrpcGatewayTransport,
+    TlsMaterial,
+)
+from bfl_fabric.fabric.policy import Role, role_principal, signature_policy_message
+from bfl_fabric.fabric.proposal import Invocation, build_proposal, sign_proposal
+from bfl_fabric.fabric.submission import Persistence, Submission
+from bfl_fabric.fabric.verifier import ChainVerifier
+from bfl_fabric.fabric.wire import write
+from bfl_fabric.network.programs import find_programs
 from tests.unit.fabric.real_network import CHAINCODE, CHANNEL, RealNetwork
 
 pytestmark = [pytest.mark.needs_fabric, pytest.mark.slow]
@@ -69,6 +76,15 @@ class Client:
     async def run(self, *steps: tuple[Any, ...]) -> Any:
         return (await self.ledger.submit("test:Run", {"steps": [list(step) for step in steps]})).result
 
+    async def collide(self, *steps: tuple[Any, ...]) -> None:
+        """Endorse the same reads and writes twice, then submit both: the second meets a conflict."""
+        submission = Submission(self.transport, self.signer, SystemClock(), Deadlines(), Persistence())
+        request = canonical.dump({"steps": [list(step) for step in steps]})
+        endorsed = [await submission.endorse(self.ledger._proposal("test:Run", request)) for _ in range(2)]
+        outcomes = [await submission.settle(item) for item in endorsed]
+        assert outcomes[0].code == 0
+        assert outcomes[1].code in (11, 12)
+
     async def blocks(self) -> list[bytes]:
         newest = await self.ledger._newest()
         return [block async for block in self.ledger.blocks(0, newest)]
@@ -85,7 +101,8 @@ async def every_kind_of_transaction(client: Client) -> None:
     assert len((await client.run(("keys", "k", "l"), ("put", "d", "4")))[0]) == 120
     await client.run(("keys", "k", "l", 5), ("put", "e", "5"))
     await asyncio.gather(*[client.run(("get", "a"), ("put", "a", str(number))) for number in range(4)])
-    await asyncio.gather(*[client.run(("keys", "r", "s"), ("put", f"r{number}", "x")) for number in range(3)])
+    await client.collide(("get", "a"), ("put", "a", "mine"))
+    await client.collide(("keys", "k", "l"), ("put", "k9", "x"))
     await client.run(("put", "p", "hidden", "secret"))
     assert (await client.run(("hash", "p", "secret"), ("put", "q", "hidden", "secret")))[0]
     for number in range(4):
@@ -160,8 +177,8 @@ def move_anchor_peer(network: RealNetwork, config: ChannelConfig) -> None:
 
 async def orderer_blocks(network: RealNetwork, count: int) -> list[bytes]:
     """Fetch the orderer's own copies of the first blocks."""
-    port, roots = network.orderer
-    credentials = grpc.ssl_channel_credentials(Path(roots).read_bytes())
+    port, _ = network.orderer
+    credentials = grpc.ssl_channel_credentials(network.orderer_roots)
     stamp = Stamp(b"s" * 24, SystemClock().now_ms())
     envelope = seek_envelope(CHANNEL, Seek(0, count - 1), network.admins[0], stamp)
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
@@ -187,8 +204,7 @@ def test_blocks_of_real_peers_verify_and_both_peers_and_the_orderer_agree(networ
         move_anchor_peer(network, before.config)
         await one.run(("put", "after", "update"))
         mine = await one.blocks()
-        while len(theirs := await two.blocks()) < len(mine):
-            await asyncio.sleep(0.1)
+        theirs = [block async for block in two.ledger.blocks(0, len(mine) - 1)]
         ordered = await orderer_blocks(network, len(mine))
         await one.ledger.close()
         await two.ledger.close()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 
 import pytest
+
 from bfl_fabric.errors import AuditFailed
 from bfl_fabric.fabric.channel import Consensus
 from bfl_fabric.fabric.envelopes import ValidationCode
 from bfl_fabric.fabric.rwsets import Height
 from bfl_fabric.fabric.verifier import ChainVerifier
-
 from tests.unit.fabric.chain_builder import Call, ChainBuilder, envelope, put
 from tests.unit.fabric.organizations import CHAINCODE, federation
 

@@ -69,8 +69,7 @@ class Stub:
         response = shim.QueryResponse.FromString(raw)
         found: list[str] = []
         while True:
-            for item in response.results:
-                found.append(kv_query_result_pb2.KV.FromString(item.resultBytes).key)
+            found += [kv_query_result_pb2.KV.FromString(item.resultBytes).key for item in response.results]
             if not response.has_more or (limit and len(found) >= limit):
                 break
             request_next = shim.QueryStateNext(id=response.id).SerializeToString()

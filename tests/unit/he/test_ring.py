@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
+import pytest
 from tenseal import sealapi
 
 from bfl_fabric.he import embedding
@@ -92,3 +95,11 @@ def test_the_encoder_puts_exact_integers_into_the_coefficients(seal: SealContext
     seal.encoder.encode(embedding.to_slots(values.astype(np.float64)).tolist(), seal.scale, plain)
     exact = RING.transform(RING.residues(values << PARAMETERS.step_bits))
     assert (words_of(plain, PARAMETERS.degree) == exact).all()
+
+
+def test_without_memory_files_seal_is_fed_through_a_private_file(
+    seal: SealContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = random_residues(13, 2, PARAMETERS.degree)
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    assert (words_of(seal.ciphertext(words), words.size).reshape(words.shape) == words).all()

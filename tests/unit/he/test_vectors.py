@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 
 import numpy as np
 import pytest
+from bfl_chaincode.api import canonical
 
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.he import scores, wire
@@ -117,3 +119,17 @@ def test_a_header_that_could_not_be_read_is_not_written(field: str) -> None:
     )  # fmt: skip
     with pytest.raises(MalformedInput, match="only a score has direction terms"):
         broken.encode()
+
+
+def test_the_specification_shows_the_bytes_of_the_vectors() -> None:
+    page = (vectors.FOLDER.parents[2] / "docs" / "wire-format.md").read_text(encoding="utf-8")
+    data = vectors.message_of("update of one chunk")
+    shown = [line for line in page.splitlines() if line[:4].strip().isdigit() and line[4:6] == "  "]
+    assert len(shown) >= 9
+    for line in shown:
+        at, digits = int(line[:4]), line[6:].split("   ")[0].split(" …")[0]
+        assert data[at:].startswith(bytes.fromhex(digits))
+    assert canonical.text(dataclasses.asdict(PARAMETERS)) in page
+    for fact in (PARAMETERS.digest, hashlib.sha256(data).hexdigest(), str(len(data)), f"{15_053_208:,}"):
+        assert fact in page
+    assert wire.message_bytes(PARAMETERS, Kind.UPDATE, 1_000_000) == 15_053_208

@@ -29,7 +29,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which o
 
 @pytest.fixture
 def worker() -> Iterator[WorkerProcess]:
-    made = WorkerProcess(WorkerLimits(seconds=20))
+    made = WorkerProcess()
     yield made
     made.close()
 
@@ -63,22 +63,23 @@ def test_a_worker_that_dies_at_work_fails_one_request_only(worker: WorkerProcess
 
 
 def test_a_worker_that_hangs_is_given_up_at_its_deadline(public_key: bytes) -> None:
-    worker = WorkerProcess(WorkerLimits(seconds=2))
+    worker = WorkerProcess()
     scheme = CkksScheme(CHECKED, public_key, worker)
     scheme.encrypt(name(), 1, 1, some_values(10))
+    worker._limits = WorkerLimits(seconds=1)
     stopped = running(worker)
     os.kill(stopped, signal.SIGSTOP)
     begin = time.monotonic()
-    with pytest.raises(WorkerFailed, match="took more than 2 s"):
+    with pytest.raises(WorkerFailed, match="took more than 1 s"):
         scheme.encrypt(name(), 1, 1, some_values(10))
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 30
     with pytest.raises(ProcessLookupError):
         os.kill(stopped, 0)
     worker.close()
 
 
 def test_a_worker_without_memory_is_a_failed_worker(public_key: bytes) -> None:
-    worker = WorkerProcess(WorkerLimits(memory_bytes=64 << 20, seconds=20))
+    worker = WorkerProcess(WorkerLimits(memory_bytes=64 << 20))
     with pytest.raises(WorkerFailed, match="ended with status"):
         CkksScheme(CHECKED, public_key, worker).encrypt(name(), 1, 1, some_values(10))
     worker.close()

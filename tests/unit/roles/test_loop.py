@@ -31,7 +31,12 @@ class ScriptedRole:
     surveys: int = 0
     performed: list[tuple[int, Action]] = field(default_factory=list)
     clock: ManualClock = field(default_factory=ManualClock)
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
     name: str = "scripted"
+
+    async def stirred(self) -> None:
+        await self.stir.wait()
+        self.stir.clear()
 
     async def survey(self) -> list[Action]:
         self.surveys += 1
@@ -105,6 +110,18 @@ def test_an_event_wakes_the_loop() -> None:
     async def story(bench: Bench) -> None:
         before = role.surveys
         bench.ledger.emit("round:Open")
+        await bench.advance(0.1)
+        assert role.surveys == before + 1
+
+    run(role, story)
+
+
+def test_a_stirred_role_wakes_the_loop() -> None:
+    role = ScriptedRole()
+
+    async def story(bench: Bench) -> None:
+        before = role.surveys
+        role.stir.set()
         await bench.advance(0.1)
         assert role.surveys == before + 1
 

@@ -1,0 +1,127 @@
+"""Whether what was written is what its sender asked for, signed, and dated.
+
+Decides field by field: what a request says stands in the record under the same name, moments are the transaction's,
+and a record that is replaced keeps everything that its transaction has no business with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bfl_chaincode.api.canonical import Json
+from bfl_chaincode.api.records import (
+    Entry,
+    Organization,
+    Participant,
+    Round,
+    ScoreSheet,
+    Task,
+    to_json,
+)
+
+from bfl_fabric.audit.findings import Check, Findings
+from bfl_fabric.audit.history import History, Transaction
+
+ELSEWHERE = frozenset({(Round, "direction_digest"), (Entry, "amount"), (ScoreSheet, "scores")})
+"""Request fields that mean something else in this kind of record; other checks know what."""
+
+UNDATED = frozenset({"deadline_at"})
+
+CHANGED: Mapping[str, tuple[type, frozenset[str]]] = {
+    "federation:SuspendOrganization": (Organization, frozenset({"active"})),
+    "federation:Leave": (Participant, frozenset({"active"})),
+    "task:Publish": (Task, frozenset({"status", "changed_at"})),
+    "task:Start": (Task, frozenset({"status", "changed_at"})),
+    "task:Close": (Task, frozenset({"status", "changed_at"})),
+    "task:Abandon": (Task, frozenset({"status", "changed_at", "reason"})),
+}
+"""What a transaction changes in a record that it replaces; rounds have a table of their own in `phases`."""
+
+ACTIVE: Mapping[str, bool] = {
+    "federation:Found": True,
+    "federation:AdmitOrganization": True,
+    "federation:SuspendOrganization": False,
+    "federation:EnrolParticipant": True,
+    "federation:Leave": False,
+}
+
+
+def check_requests(history: History, findings: Findings) -> None:
+    """Hold every written record against the request, the moment and the record before it."""
+    for transaction in history.transactions:
+        findings.count(Check.REQUESTS)
+        for record, before in history.written(transaction):
+            for problem in _problems(transaction, record, before):
+                text = f"{transaction.name} wrote a {type(record).__name__} whose {problem}"
+                findings.fail(Check.REQUESTS, text, transaction.place)
+
+
+def _problems(transaction: Transaction, record: Any, before: Any) -> list[str]:
+    written = to_json(record)
+    return [
+        *_not_as_asked(transaction, record, written),
+        *_not_as_dated(transaction, written, before),
+        *_not_as_before(transaction, record, before),
+        *_not_as_named(transaction, record),
+    ]
+
+
+def _not_as_asked(transaction: Transaction, record: Any, written: Mapping[str, Json]) -> list[str]:
+    request = transaction.request if isinstance(transaction.request, dict) else {}
+    if transaction.name == "federation:Found" and isinstance(record, Organization):
+        request = _of_organization(request, record.msp_id)
+    problems = [
+        f"{name} is not the one that was asked for"
+        for name, asked in request.items()
+        if name in written and (type(record), name) not in ELSEWHERE and written[name] != asked
+    ]
+    if isinstance(record, ScoreSheet) and _sorted(request.get("scores")) != written["scores"]:
+        problems.append("scores are not those that were sent")
+    return problems
+
+
+def _of_organization(request: Mapping[str, Json], msp_id: str) -> dict[str, Json]:
+    listed = request.get("organizations")
+    for one in listed if isinstance(listed, list) else ():
+        if isinstance(one, dict) and one.get("msp_id") == msp_id:
+            return one
+    return {"msp_id": None}
+
+
+def _sorted(scores: Json) -> Json:
+    listed = scores if isinstance(scores, list) else []
+    return sorted(listed, key=lambda one: str(one.get("participant_id")) if isinstance(one, dict) else "")
+
+
+def _not_as_dated(transaction: Transaction, written: Mapping[str, Json], before: Any) -> list[str]:
+    kept = {} if before is None else to_json(before)
+    return [
+        f"{name} is neither the transaction's moment nor kept from before"
+        for name, moment in written.items()
+        if name.endswith("_at") and name not in UNDATED and moment not in (transaction.at, kept.get(name, 0))
+    ]
+
+
+def _not_as_before(transaction: Transaction, record: Any, before: Any) -> list[str]:
+    kind, changed = CHANGED.get(transaction.name, (None, frozenset()))
+    if before is None or type(record) is not kind:
+        return []
+    kept = to_json(before)
+    return [
+        f"{name} was changed with it"
+        for name, value in to_json(record).items()
+        if name not in changed and value != kept[name]
+    ]
+
+
+def _not_as_named(transaction: Transaction, record: Any) -> list[str]:
+    """What follows from the name of the transaction alone."""
+    problems = []
+    if isinstance(record, Organization | Participant) and record.active is not ACTIVE.get(transaction.name):
+        problems.append("activity is not what its transaction makes of it")
+    if isinstance(record, Participant) and record.msp_id != transaction.msp_id:
+        problems.append("organization is not its sender's")
+    if transaction.name == "task:Create" and isinstance(record, Task) and record.reason:
+        problems.append("reason stands before there is one")
+    return problems
