@@ -127,10 +127,11 @@ def check(kind: type[S], values: dict[str, Any], source: Path) -> S:
     try:
         return kind.model_validate(values, context={"base": source.parent})
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_explained(error)}") from error
+        raise ConfigurationError(f"{source}: {explained(error)}") from error
 
 
-def _explained(error: ValidationError) -> str:
+def explained(error: ValidationError) -> str:
+    """Return every problem that a check found, each with its place, in one line."""
     problems = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])

@@ -6,6 +6,7 @@ else.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from bfl_fabric.transport.credentials import NodeCredentials
 
 _log = logging.getLogger(__name__)
+QUIET_SECONDS = 1.0
+"""A ledger that delivers no further block for so long has none."""
 
 
 class Client(NamedTuple):
@@ -233,6 +236,38 @@ def trainer(participant_id: str, settings: config.TrainingSettings) -> Trainer:
     from bfl_fabric.training.trainer import TorchTrainer
 
     return TorchTrainer(participant_id, architecture(settings.architecture), load_samples(settings.share))
+
+
+def described_architecture(name: str, seed: int) -> tuple[ModelTerms, bytes]:
+    """Return the terms and the seeded initial parameters of a named architecture."""
+    from bfl_fabric.training.describe import describe
+    from bfl_fabric.training.models import architecture
+
+    return describe(name, architecture(name), seed)
+
+
+async def described_blocks(connection: Ledger) -> list[dict[str, Json]]:
+    """Return what each block holds, from the first to the newest, as the ledger delivers them."""
+    from bfl_fabric.fabric.blocks import parse_block
+
+    rows: list[dict[str, Json]] = []
+    stream = connection.blocks(0)
+    while True:
+        try:
+            raw = await asyncio.wait_for(anext(stream), QUIET_SECONDS)
+        except TimeoutError:
+            return rows
+        block = parse_block(raw)
+        valid = block.flags.count(0)
+        rows.append(
+            {
+                "block": block.number,
+                "hash": block.hash.hex(),
+                "bytes": len(raw),
+                "valid": valid,
+                "invalid": len(block.entries) - valid,
+            }
+        )
 
 
 def export_model(path: Path, terms: ModelTerms, model: Float32Vector, origin: Mapping[str, Json]) -> None:

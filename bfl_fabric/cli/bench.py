@@ -1,7 +1,148 @@
-"""`bfl bench`: measure, side by side with what it must beat."""
+"""`bfl bench`: measure, side by side with what it must beat, and write the tables down."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import platform
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-def bench() -> None:
-    """Measure."""
+import typer
+
+from bfl_fabric.cli.output import JsonFlag, console, print_json
+from bfl_fabric.errors import ConfigurationError
+
+COMMAND = "make bench"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A table of measurements."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """Return the table as Markdown."""
+        lines = [f"### {self.title}", "", _row(self.headings), _row(["---"] * len(self.headings))]
+        return "\n".join([*lines, *(_row(row) for row in self.rows)]) + "\n"
+
+
+def bench(
+    quick: Annotated[bool, typer.Option(help="Smaller sizes and fewer repeats.")] = False,
+    write: Annotated[Path | None, typer.Option(help="Page to write the tables into, between its markers.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure the ledger, the audit and the encryption on this machine; medians and ratios.
+
+    Example: bfl bench --write docs/benchmarks.md
+    """
+    tables = [_ledger(quick), _encryption([1_000, 100_000] if quick else [1_000, 100_000, 1_000_000], quick)]
+    if as_json:
+        print_json([{"title": t.title, "rows": [dict(zip(t.headings, r, strict=True)) for r in t.rows]} for t in tables])
+    else:
+        for table in tables:
+            console.print(table.markdown(), markup=False, soft_wrap=True)
+    if write is not None:
+        _write(write, tables)
+
+
+def _ledger(quick: bool) -> Figures:
+    with tempfile.TemporaryDirectory() as place:
+        figures = asyncio.run(_ledger_figures(Path(place), 3 if quick else 10))
+    return Figures("Ledger: embedded, 3 organizations endorse, majority policy, blocks synced to disk", *figures)
+
+
+async def _ledger_figures(
+    place: Path, repeats: int
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    from bfl_fabric.fabric.verifier import ChainVerifier
+    from bfl_fabric.testing.rehearsal import TASK, rehearsal
+
+    async with rehearsal(place, 100) as federation:
+        silos = await federation.open_round()
+        before = federation.embedded.height
+        started = time.perf_counter()
+        commits = await federation.commit_all(silos)
+        burst = time.perf_counter() - started
+        blocks = federation.embedded.height - before
+        one = next(iter(silos.values()))
+        single = []
+        for number in range(repeats):
+            started = time.perf_counter()
+            organization = federation.topology.organizations[0]
+            admin = federation.client(organization.msp_id, f"admin-{organization.slug}")
+            request = {"msp_id": organization.msp_id, "amount": 1, "reference": f"bench {number}"}
+            await admin.submit("reward:Mint", request)  # type: ignore[arg-type]
+            single.append((time.perf_counter() - started) * 1000)
+        count = 100 * repeats
+        started = time.perf_counter()
+        await asyncio.gather(*(one.evaluate("task:Get", {"task_id": TASK}) for _ in range(count)))
+        evaluated = time.perf_counter() - started
+        raw = [federation.embedded.raw_block(number) for number in range(federation.embedded.height)]
+        started = time.perf_counter()
+        transactions = sum(len(block.transactions) for block in ChainVerifier(_digest(raw[0])).verify(raw))
+        verified = time.perf_counter() - started
+    rows = (
+        ("100 participants commit at once", f"{len(commits)} valid, 0 tried again, {blocks} blocks"),
+        ("  transactions per second", f"{len(commits) / burst:.0f}"),
+        ("submit to commit, one caller (block cut after 50 ms)", f"{statistics.median(single):.0f} ms"),
+        ("evaluate", f"{count / evaluated:.0f} per second"),
+        ("offline verification of the chain", f"{transactions / verified:.0f} transactions per second"),
+    )
+    return ("what", "figure"), rows
+
+
+def _digest(raw: bytes) -> str:
+    from bfl_fabric.fabric.blocks import parse_block
+
+    return parse_block(raw).hash.hex()
+
+
+def _encryption(sizes: Sequence[int], quick: bool) -> Figures:
+    from bfl_fabric.he.benchmark import measure
+
+    rows = []
+    for parameters in sizes:
+        measured = measure(parameters, 3 if quick or parameters >= 1_000_000 else 5)
+        base = measured[1]
+        for item in measured:
+            rows.append(
+                (
+                    f"{parameters:,}",
+                    item.scheme,
+                    f"{item.bytes_per_parameter:.1f}",
+                    f"{base.bytes_per_parameter / item.bytes_per_parameter:.1f}×",
+                    f"{item.client_ms:.1f}",
+                    f"{base.client_ms / item.client_ms:.1f}×",
+                    f"{item.server_ms:.1f}",
+                    f"{base.server_ms / item.server_ms:.1f}×",
+                    f"{item.open_ms:.1f}",
+                )
+            )
+    headings = ("parameters", "scheme", "B/param", "×", "client ms", "×", "server ms, 10 uploads", "×", "open ms")
+    title = "Encryption: ten uploads; × is TenSEAL's symmetric mode divided by the row"
+    return Figures(title, headings, tuple(rows))
+
+
+def _write(path: Path, tables: Sequence[Figures]) -> None:
+    page = path.read_text("utf-8")
+    if BEGIN not in page or END not in page:
+        raise ConfigurationError(f"{path} has no markers {BEGIN} and {END} to write between")
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    content = "\n".join([f"Made by `{COMMAND}` on {machine}, shared with other work.", "", *(t.markdown() for t in tables)])
+    made = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{content}\n{END}", page, flags=re.DOTALL)
+    path.write_text(made, "utf-8")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,6 +46,33 @@ def show(task_id: TaskId, place: Place = None, identity: As = APPLICATION, as_js
         return
     print_record(f"Task {task_id}", {**to_json(view.task), **to_json(view.task.spec), "spec": ""}, as_json)
     print_rows("Registrations", [to_json(item) for item in view.registrations], as_json, numbers=["samples"])
+
+
+@nouns.command(epilog="Example: bfl task publish terms.toml --architecture digits-mlp --participants 6")
+def publish(
+    terms: Annotated[Path, typer.Argument(help="TOML file with the terms: task_id, title, rounds, pool, ...")],
+    architecture: Annotated[str, typer.Option(help="Architecture that the nodes know, such as breast-cancer-mlp.")],
+    participants: Annotated[int, typer.Option(min=2, help="Start once so many silos have registered.")],
+    place: Place = None,
+    identity: As = APPLICATION,
+) -> None:
+    """Publish a task, fund its pool, and start it when enough silos have registered."""
+    import asyncio
+
+    asyncio.run(_publish(terms, architecture, participants, place_of(place), identity))
+
+
+async def _publish(terms: Path, name: str, participants: int, place: Path, identity: str) -> None:
+    from bfl_fabric.sdk import connect_async
+    from bfl_fabric.sdk.terms import load_terms
+    from bfl_fabric.wiring import described_architecture
+
+    chosen = load_terms(terms)
+    async with connect_async(place, identity) as federation:
+        task = await federation.publish(chosen, *described_architecture(name, chosen.seed))
+        typer.echo(f"{task.task_id} is published; waiting for {participants} silos")
+        await task.start(participants)
+        typer.echo(f"{task.task_id} runs; follow it with `bfl task watch {task.task_id}`")
 
 
 @nouns.command(epilog="Example: bfl task watch breast-cancer")

@@ -238,6 +238,11 @@ class EmbeddedLedger:
         return parse_block(self.raw_block(0)).hash.hex()
 
     @property
+    def storage_problem(self) -> str:
+        """Why blocks cannot be stored at the moment, "" when they can."""
+        return self._stalled
+
+    @property
     def access(self) -> AccessControl:
         """The checks of who may read."""
         return self._access

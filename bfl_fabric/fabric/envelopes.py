@@ -68,6 +68,7 @@ class InvalidTransaction(MalformedInput):
     def __init__(self, code: ValidationCode, message: str) -> None:
         super().__init__(f"{code.name}: {message}")
         self.code = code
+        self.reason = message
 
 
 @dataclass(frozen=True, slots=True)

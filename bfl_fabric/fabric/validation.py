@@ -93,7 +93,7 @@ def _judge(entry: bytes, config: ChannelConfig, rules: EndorsementRules, seen: C
         elif verdict.transaction.type != HeaderType.CONFIG:
             raise InvalidTransaction(ValidationCode.UNSUPPORTED_TX_PAYLOAD, "not a transaction")
     except InvalidTransaction as error:
-        verdict.code, verdict.reason = error.code, str(error)
+        verdict.code, verdict.reason = error.code, error.reason
     return verdict
 
 
@@ -155,6 +155,6 @@ def _check_and_apply(
     try:
         check_reads(action.rwset, state, updates)
     except InvalidTransaction as error:
-        verdict.code, verdict.reason = error.code, str(error)
+        verdict.code, verdict.reason = error.code, error.reason
     else:
         updates.apply(action.rwset, height, state)

@@ -31,7 +31,7 @@ from bfl_fabric.fabric.channel import BLOCK_VALIDATION, ChannelConfig, SignedDat
 from bfl_fabric.fabric.config_update import next_config
 from bfl_fabric.fabric.envelopes import Action, HeaderType, ParsedTransaction, ValidationCode
 from bfl_fabric.fabric.expiry import Expiries
-from bfl_fabric.fabric.policy import require
+from bfl_fabric.fabric.policy import Member, Role, require
 from bfl_fabric.fabric.state import ReplayedState
 from bfl_fabric.fabric.validation import BlockVerdict, Verdict, validate_entries
 from bfl_fabric.fabric.wire import read_strict, write
@@ -175,7 +175,7 @@ class ChainVerifier:
             raise AuditFailed(f"block {block.number}: the last configuration is in block {last_config}")
         claims = [self._claim(block, signatures.value, item) for item in signatures.signatures]
         members = self.config.signers(claims, at_ms)
-        if len(members) != len(claims):
+        if len(members) != len(claims) or not all(map(_may_order, members)):
             raise AuditFailed(f"block {block.number}: a signature of an orderer is not good")
         require(self.config.policy(BLOCK_VALIDATION), members, f"block {block.number}")
         self.counts.signatures += len(claims)
@@ -235,6 +235,11 @@ class ChainVerifier:
             for index, item in enumerate(verdict.verdicts)
         )
         return VerifiedBlock(block.number, block.hash.hex(), transactions)
+
+
+def _may_order(member: Member) -> bool:
+    """Say whether a certificate is an orderer's; where roles are not told apart, every member's is."""
+    return Role.ORDERER in member.roles or member.roles == {Role.MEMBER}
 
 
 def _compare_codes(block: Block, verdict: BlockVerdict) -> None:

@@ -61,6 +61,7 @@ class ReconcilerLoop:
         self._attempts: dict[Action, _Attempt] = {}
         self._survey_attempt = _Attempt(0, 0, "")
         self._surveyed_at_ms = 0
+        self._rests_since_listening = 0
 
     @property
     def status(self) -> Status:
@@ -89,9 +90,13 @@ class ReconcilerLoop:
             self._running.clear()
 
     async def _listen(self) -> None:
-        """Wake the loop for each event; events only wake, so a broken stream loses nothing."""
+        """Wake the loop for each event; events only wake, so a broken stream loses nothing.
+
+        Nobody says when a new stream stands, so what happens until then is found by the timer, which begins fast.
+        """
         failures = 0
         while True:
+            self._rests_since_listening = 0
             try:
                 async for _ in self._ledger.events():
                     failures = 0
@@ -190,9 +195,11 @@ class ReconcilerLoop:
 
     def _rest_seconds(self) -> float:
         now_ms = self._clock.now_ms()
+        self._rests_since_listening += 1
         tries = [tried for action, tried in self._attempts.items() if action not in self._running]
         retries = [tried.again_at_ms - now_ms for tried in (*tries, self._survey_attempt)]
-        waits = [self._terms.poll_seconds, *(wait / 1000 for wait in retries if wait > 0)]
+        timer = min(self._terms.poll_seconds, self._terms.retry_seconds(self._rests_since_listening))
+        waits = [timer, *(wait / 1000 for wait in retries if wait > 0)]
         return max(min(waits), self._terms.pause_seconds)
 
 

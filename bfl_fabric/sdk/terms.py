@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import (
@@ -18,6 +22,8 @@ from bfl_chaincode.api.records import (
     TrainingTerms,
     VerificationTerms,
 )
+from bfl_fabric import config
+from bfl_fabric.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,3 +87,19 @@ class TaskTerms:
                 reputation_lambda_ppb=self.reputation_lambda_ppb,
             ),
         )
+
+
+def load_terms(path: Path) -> TaskTerms:
+    """Read terms from a TOML file whose keys are the fields of TaskTerms.
+
+    Raises ConfigurationError naming the file and the key that is unknown, missing or of the wrong type.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+        return TypeAdapter(TaskTerms, config=ConfigDict(extra="forbid", strict=True)).validate_python(values)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {config.explained(error)}") from error

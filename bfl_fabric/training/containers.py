@@ -57,7 +57,7 @@ class Plan:
 def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: str) -> None:
     """Write tensors and one metadata text; equal content gives equal bytes. The file is whole or absent."""
     data = save(
-        {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, {_METADATA_KEY: metadata}
+        {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, {_METADATA_KEY: metadata}
     )
     part = path.with_name(path.name + ".part")
     try:

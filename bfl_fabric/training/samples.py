@@ -68,7 +68,10 @@ class LoaderSource:
     def __post_init__(self) -> None:
         sampler = self.loader.sampler
         if isinstance(self.loader.dataset, IterableDataset) or self.loader.batch_size is None:
-            raise ConfigurationError("the DataLoader must batch a data set with a length, not a stream")
+            raise ConfigurationError(
+                "the DataLoader must cut batches of a data set with a length: no stream (IterableDataset), no "
+                "batch_sampler, no batch_size=None"
+            )
         plain = type(sampler) is SequentialSampler or (
             type(sampler) is RandomSampler and not sampler.replacement
         )

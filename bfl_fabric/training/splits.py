@@ -28,14 +28,14 @@ class ShareSummary:
 
 
 def hold_out(table: Table, percent: int, seed: int) -> tuple[Table, Table]:
-    """Return (rest, held-out set); `percent` of every class is held out, rounded up, chosen by the seed."""
+    """Return (rest, held-out set); `percent` of every class is held out, rounded up but never a whole class."""
     if not 1 <= percent <= 90:
         raise ConfigurationError(f"a held-out set of {percent} % is not from 1 to 90 %")
     random = _generator("hold out", seed)
     held = np.zeros(table.samples, dtype=bool)
     for label in np.unique(table.labels):
         members = random.permutation(np.flatnonzero(table.labels == label))
-        held[members[: -(-members.size * percent // 100)]] = True
+        held[members[: min(-(-members.size * percent // 100), members.size - 1)]] = True
     return table.rows(np.flatnonzero(~held)), table.rows(np.flatnonzero(held))
 
 

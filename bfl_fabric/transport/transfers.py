@@ -21,6 +21,7 @@ from bfl_fabric.transport import wire
 from bfl_fabric.transport.channels import Channels
 from bfl_fabric.transport.credentials import NodeCredentials
 from bfl_fabric.transport.file_threads import FileThreads
+from bfl_fabric.transport.first_status import FirstStatus
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2_grpc
 from bfl_fabric.transport.limits import CHUNK_BYTES, ClientLimits
@@ -86,12 +87,15 @@ class Upload:
     async def _send(self, stub: Any, offset: int) -> None:
         rest_bytes = self._header.size_bytes - offset
         seconds = self._link.limits.stream_seconds(rest_bytes) + self._link.limits.accept_seconds
+        call = stub.Upload(self._messages(offset), timeout=seconds)
+        status = FirstStatus(call)
         try:
-            receipt: pb.UploadReceipt = await stub.Upload(self._messages(offset), timeout=seconds)
-        except grpc.aio.AioRpcError as failure:
+            receipt: pb.UploadReceipt = await call
+        except grpc.aio.AioRpcError as replaced:
+            failure = status.of(replaced)
             if offset > 0 and reason_of(failure) == pb.REFUSAL_REASON_WRONG_DIGEST:
                 raise BrokenOff(f"{self._address} had other bytes before: beginning anew") from failure
-            raise
+            raise failure from replaced
         claimed = (receipt.name, receipt.digest, receipt.size_bytes)
         if claimed != (self._header.name, self._header.digest, self._header.size_bytes):
             raise MalformedInput(f"{self._address} gave a receipt for another update")

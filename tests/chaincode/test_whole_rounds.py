@@ -182,6 +182,38 @@ def test_a_receipt_for_an_update_committed_in_time_may_come_after_the_deadline()
     assert scenario.seal()["members"] == ALL
 
 
+def test_the_deadline_itself_belongs_to_the_seal_and_the_moment_before_to_the_participants() -> None:
+    scenario = at("collecting 1")
+    deadline = scenario.view()["round"]["deadline_at"]
+    scenario.deliver("alpha-1", "alpha-2", "beta-1")
+    for moment, code in ((deadline - 1, 404), (deadline, 403)):
+        scenario.now = moment - 1000
+        with pytest.raises(Refused) as refused:
+            scenario.seal() if code == 404 else scenario.commit("gamma-1")
+        assert refused.value.code == code
+    scenario.now = deadline - 1001
+    scenario.commit("gamma-1")
+    scenario.now = deadline - 1000
+    assert scenario.seal()["phase"] == "SEALED"
+
+
+def test_the_phase_is_asked_for_before_the_content() -> None:
+    scenario = at("settled 2")
+    steps = (
+        scenario.seal,
+        lambda: scenario.propose(scores_digest=""),
+        lambda: scenario.attest(AGGREGATOR),
+        scenario.confirm,
+        lambda: scenario.post_scores({"alpha-1": 1}),
+        lambda: scenario.release(aggregate_digest=digest("another")),
+        lambda: scenario.publish_model(model_bytes=1),
+    )
+    for step in steps:
+        with pytest.raises(Refused) as refused:
+            step()
+        assert refused.value.code == 401
+
+
 def test_the_proposal_counts_as_its_organizations_statement() -> None:
     scenario = at("aggregated 1")
     scenario.attest(KEY_HOLDER)

@@ -170,7 +170,7 @@ class Simulation:
         for name in order:
             self._restart(name)
             outcome = await self._step(name, draw.randrange(12), fresh=True)
-            self.world.bury()
-            self.trace.append(f"  end {name} -> {outcome}")
+            died = self.world.bury()
+            self.trace.append(f"  end {name} -> {outcome}{f' and {died} crashed' if died else ''}")
             idle = idle and outcome == "nothing due"
         return idle

@@ -77,8 +77,9 @@ class HonestRun:
         self.number = 0
         self.model = np.linspace(-1, 1, PARAMETERS, dtype=np.float32)
         self.direction: Any = None
+        self.opener: Any = None
         self.uploads: dict[tuple[int, str], str] = {}
-        self.spec: TaskSpec = from_json(TaskSpec, spec(**self._changes(), **changes))
+        self.spec: TaskSpec = from_json(TaskSpec, spec(**{**self._changes(), **changes}))
 
     def _changes(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,11 @@ from tests.conformance.probe_contract import ProbeContract
 from tests.unit.embedded.workbench import verify
 
 ROOT = Path(bfl_fabric.__file__).parents[1]
-KILLS = 5
+KILLS = 4
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[tuple[Path, Path, Federation]]:
+def site(tmp_path: Path) -> tuple[Path, Path, Federation]:
     """The directory of a ledger, the file with its federation, and the federation."""
     federation = found()
     directory, saved = tmp_path / "ledger", tmp_path / "federation.json"
@@ -40,7 +39,7 @@ def site(tmp_path: Path) -> Iterator[tuple[Path, Path, Federation]]:
         administrator=federation.clients[0],
     ).close()
     federation.save(saved)
-    yield directory, saved, federation
+    return directory, saved, federation
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

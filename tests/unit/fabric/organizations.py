@@ -141,8 +141,12 @@ def _tls(organization_: Any, number: int) -> bytes:
 Organization.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
-@cache
 def federation(consensus: Consensus = Consensus.RAFT) -> Federation:
     """Return the test federation; its keys are made once per test run."""
+    return _federation(consensus)
+
+
+@cache
+def _federation(consensus: Consensus) -> Federation:
     names = ("alpha", "beta", "gamma")
     return Federation([Organization.create(name) for name in names], Organization.create("order"), consensus)

@@ -56,11 +56,11 @@ def block_message() -> common_pb2.Block:
 @pytest.mark.parametrize(
     ("number", "expected"),
     [
-        (0, "3008020100040004020a0b"),
-        (1, "3008020101040004020a0b"),
-        (127, "300802017f040004020a0b"),
-        (128, "3009020200800400" + "04020a0b"),
-        (2**64 - 1, "3010020900ffffffffffffffff0400" + "04020a0b"),
+        (0, "3009020100040004020a0b"),
+        (1, "3009020101040004020a0b"),
+        (127, "300902017f040004020a0b"),
+        (128, "300a020200800400" + "04020a0b"),
+        (2**64 - 1, "3011020900ffffffffffffffff0400" + "04020a0b"),
     ],
 )
 def test_the_header_is_der(number: int, expected: str) -> None:

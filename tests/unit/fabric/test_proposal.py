@@ -204,7 +204,7 @@ def test_a_client_signs_its_own_proposal_endorsed() -> None:
     ],
 )
 def test_a_client_refuses_to_sign_another_proposal(other) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(MalformedInput, match="prepared transaction|another proposal"):
+    with pytest.raises(MalformedInput, match=r"prepared transaction|another proposal"):
         check_prepared(made(), prepared(other()).payload)
 
 

@@ -54,7 +54,14 @@ def spec_of(
 
 
 def small_spec(factory: ModuleFactory = small_module, **changes: int | str) -> TaskSpec:
-    terms = {"learning_rate": "0.1", "momentum": "0.9", "batch_size": 8, "local_epochs": 3, "seed": 7, **changes}
+    terms = {
+        "learning_rate": "0.1",
+        "momentum": "0.9",
+        "batch_size": 8,
+        "local_epochs": 3,
+        "seed": 7,
+        **changes,
+    }
     training = TrainingTerms(**terms)  # type: ignore[arg-type]
     return spec_of(model_terms("small", build(factory, training.seed)), training)
 

@@ -86,7 +86,9 @@ def test_training_in_several_threads_at_once_gives_the_bits_of_training_alone() 
     names = [f"silo-{number}" for number in range(4)]
     alone = {name: delta(name) for name in names}
     together: dict[str, bytes] = {}
-    threads = [threading.Thread(target=lambda name=name: together.update({name: delta(name)})) for name in names]
+    threads = [
+        threading.Thread(target=lambda name=name: together.update({name: delta(name)})) for name in names
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -181,7 +183,9 @@ class Noisy(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 def test_random_augmentation_is_repeated_bit_for_bit() -> None:
     loader = DataLoader(Noisy(), batch_size=4)
-    first, second = (TorchTrainer("silo-1", small_module, loader).train(small_spec(), 1, BASE) for _ in range(2))
+    first, second = (
+        TorchTrainer("silo-1", small_module, loader).train(small_spec(), 1, BASE) for _ in range(2)
+    )
     assert (first.delta == second.delta).all()
 
 
@@ -217,17 +221,22 @@ def test_an_application_may_bring_its_own_objective() -> None:
     spec = small_spec(regressor, learning_rate="0.02")
     base = flatten(build(regressor, 7))
     update = TorchTrainer("silo-1", regressor, samples, objective).train(spec, 1, base)
-    assert TorchEvaluator(regressor, samples, objective).evaluate(spec, base + update.delta).accuracy_ppb > 900_000_000
+    assert (
+        TorchEvaluator(regressor, samples, objective).evaluate(spec, base + update.delta).accuracy_ppb
+        > 900_000_000
+    )
 
 
 def test_training_that_diverges_names_silo_round_and_batch() -> None:
-    with pytest.raises(TrainingDiverged, match=r"silo-1, round 1: the loss is .* epoch \d, batch \d.*learning rate"):
+    with pytest.raises(
+        TrainingDiverged, match=r"silo-1, round 1: the loss is .* epoch \d, batch \d.*learning rate"
+    ):
         trained(learning_rate="999999999")
 
 
 def test_training_whose_last_step_breaks_a_weight_is_refused() -> None:
     """The loss is looked at before each step, so the step after the last loss needs a look of its own."""
-    huge = Objective(lambda outputs, targets: outputs.mul(1e38).sum() * 0 + outputs.sum() * 1e38, lambda o, t: t == t)
+    huge = Objective(lambda outputs, targets: outputs.sum() * 1e30, lambda outputs, targets: targets == 0)
     spec = small_spec(learning_rate="999999999", batch_size=50, local_epochs=1)
     with pytest.raises(TrainingDiverged, match="a weight is not finite"):
         TorchTrainer("silo-1", small_module, SAMPLES, huge).train(spec, 1, BASE)
@@ -235,7 +244,9 @@ def test_training_whose_last_step_breaks_a_weight_is_refused() -> None:
 
 def test_evaluation_of_a_model_without_a_finite_loss_is_refused() -> None:
     with pytest.raises(TrainingDiverged, match="evaluation batch 1"):
-        TorchEvaluator(small_module, SAMPLES).evaluate(small_spec(), np.full(BASE.size, 3e38, dtype=np.float32))
+        TorchEvaluator(small_module, SAMPLES).evaluate(
+            small_spec(), np.full(BASE.size, 3e38, dtype=np.float32)
+        )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -247,7 +258,9 @@ def test_training_refuses_a_base_model_that_is_not_finite(bad: float) -> None:
 
 
 def test_training_refuses_another_model_than_the_tasks() -> None:
-    with pytest.raises(ConfigurationError, match=r"not the task's 'small'.*0\.weight \(5, 4\).*0\.weight \(8, 4\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"not the task's 'small'.*0\.weight \(5, 4\).*0\.weight \(8, 4\)"
+    ):
         TorchTrainer("silo-1", lambda: torch.nn.Sequential(torch.nn.Linear(4, 5)), SAMPLES).train(
             small_spec(), 1, BASE
         )
@@ -279,10 +292,10 @@ class Stream(IterableDataset[int]):
 @pytest.mark.parametrize(
     ("loader", "message"),
     [
-        (DataLoader(Stream()), "not a stream"),
-        (DataLoader(Noisy(), batch_size=None), "not a stream"),
+        (DataLoader(Stream()), "no stream"),
+        (DataLoader(Noisy(), batch_size=None), "no stream"),
         (DataLoader(Noisy(), sampler=WeightedRandomSampler([1.0] * 20, 20)), "WeightedRandomSampler"),
-        (DataLoader(Noisy(), batch_sampler=[[0, 1], [2]]), "stream"),
+        (DataLoader(Noisy(), batch_sampler=[[0, 1], [2]]), "batch_sampler"),
     ],
 )
 def test_a_data_loader_that_cannot_be_repeated_is_refused(loader: DataLoader[object], message: str) -> None:
@@ -326,7 +339,9 @@ def test_training_needs_none_of_torchs_compiler() -> None:
         "print(sorted({'torch._dynamo', 'torch._inductor', 'sympy', 'sklearn'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from transfer_site import Site
+
+from tests.unit.transport.transfer_site import Site
 
 
 @pytest.fixture

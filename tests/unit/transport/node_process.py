@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from throwaway_tls import Consortium, pem
-from transfer_site import sha256
-
 from bfl_fabric.transport.credentials import NodeCredentials
+from tests.unit.transport.throwaway_tls import Consortium, pem
+from tests.unit.transport.transfer_site import sha256
 
 SCRIPTS = Path(__file__).parent
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import grpc
 import pytest
-from throwaway_tls import Authority, pem
-from transfer_site import MIB, QUICK_SERVER, Site, eventually, noise, run, sha256
 
 from bfl_fabric.domain.ports import UpdateChannel, UpdateName
 from bfl_fabric.errors import ConfigurationError, MalformedInput, NotFound, StorageFull, TransferFailed
@@ -22,6 +20,8 @@ from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2_grpc
 from bfl_fabric.transport.limits import ClientLimits
 from bfl_fabric.transport.server import TransferServer
+from tests.unit.transport.throwaway_tls import Authority, pem
+from tests.unit.transport.transfer_site import MIB, QUICK_SERVER, Site, eventually, noise, run, sha256
 
 DATA = noise(8 * MIB + 4321)
 NAME = UpdateName("task-1", 3, "clinic-1")
@@ -433,6 +433,26 @@ def test_a_server_refuses_a_taken_port_and_a_second_start(site: Site) -> None:
             with pytest.raises(ConfigurationError, match="taken"):
                 await second.start(site.address)
             await second.stop()
+
+    run(body())
+
+
+def test_a_stopped_server_has_let_go_of_every_transfer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs when it stops is waited for: the next server may open the same files at once."""
+
+    async def body() -> None:
+        digest, path = committed(site)
+        reached = asyncio.Event()
+        pause_at(monkeypatch, 3 * MIB, reached)
+        async with site.client("BetaMSP", "clinic-1") as client:
+            async with site.serving():
+                upload = asyncio.create_task(client.upload(site.address, NAME, digest, path))
+                await reached.wait()
+            site.restart_store()
+            site.store.incoming.open(LABEL, digest, len(DATA)).close()
+            upload.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await upload
 
     run(body())
 

@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 import pytest
-from throwaway_tls import Authority, Consortium, key_pem, new_key, pem
 
 from bfl_fabric.domain.ports import TransferCaller
 from bfl_fabric.errors import ConfigurationError, NotTrusted
 from bfl_fabric.transport.credentials import NodeCredentials, TrustedAuthorities
+from tests.unit.transport.throwaway_tls import Authority, Consortium, key_pem, new_key, pem
 
 NOW_MS = time.time_ns() // 1_000_000
 DAY_MS = 24 * 3600 * 1000

@@ -5,11 +5,11 @@ from typing import Any
 
 import grpc
 import pytest
-from transfer_site import MIB, Site, blob_stub, noise, refusal, run
 
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb
 from bfl_fabric.transport.limits import CHUNK_BYTES
 from bfl_fabric.transport.refusals import reason_of
+from tests.unit.transport.transfer_site import MIB, Site, blob_stub, noise, refusal, run
 
 BLOB = noise(2 * MIB + 777, "model")
 

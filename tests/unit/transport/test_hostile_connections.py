@@ -12,21 +12,32 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from node_process import NodeProcess
-from throwaway_tls import Authority, key_pem, new_key, pem
-from transfer_site import MIB, chunk_of, eventually, header_of, noise, refusal, run, send, sha256, update_stub
 
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.transport.credentials import NodeCredentials
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb
 from bfl_fabric.transport.limits import MESSAGE_BYTES
 from bfl_fabric.transport.refusals import reason_of
+from tests.unit.transport.node_process import NodeProcess
+from tests.unit.transport.throwaway_tls import Authority, key_pem, new_key, pem
+from tests.unit.transport.transfer_site import (
+    MIB,
+    chunk_of,
+    eventually,
+    header_of,
+    noise,
+    refusal,
+    run,
+    send,
+    sha256,
+    update_stub,
+)
 
 DATA = noise(2 * MIB, "hostile")
 DIGEST = sha256(DATA)
@@ -132,25 +143,23 @@ async def hold_streams(
     stack: AsyncExitStack, node: NodeProcess, identities: list[str], each: int
 ) -> list[Any]:
     """Open uploads that send their header and then nothing, over connections of their own."""
-    calls = []
+    streams = []
     for identity in identities:
         channel = await stack.enter_async_context(channel_of(node, node.credentials("BetaMSP", identity)))
+        header = header_of(UpdateName("task-1", 3, identity), DIGEST, len(DATA))
         for _ in range(each):
-            call = update_stub(channel).Upload(timeout=30)
-            with suppress(grpc.aio.AioRpcError):  # refused before it was written
-                await call.write(header_of(UpdateName("task-1", 3, identity), DIGEST, len(DATA)))
-            calls.append(call)
+            streams.append(asyncio.create_task(send(channel, [header], pause_seconds=15)))
     await asyncio.sleep(0.3)
-    return calls
+    return streams
 
 
 def test_slow_streams_of_one_identity_keep_nobody_else_out(node: NodeProcess) -> None:
     async def body() -> None:
         async with unharmed(node, 24 * MIB), AsyncExitStack() as stack:
-            calls = await hold_streams(stack, node, ["attacker"], CONCURRENT_CALLS + 2)
+            streams = await hold_streams(stack, node, ["attacker"], CONCURRENT_CALLS + 2)
             assert await honest_call(node, "BetaMSP") < 2
             assert await honest_call(node, "GammaMSP") < 2
-            reasons = [reason_of(await refusal(call)) for call in calls]
+            reasons = [reason_of(await refusal(stream)) for stream in streams]
             assert reasons.count(pb.REFUSAL_REASON_BUSY) >= CONCURRENT_CALLS + 2 - 4
             assert pb.REFUSAL_REASON_TOO_SLOW in reasons
 
@@ -161,11 +170,11 @@ def test_slow_streams_of_a_whole_organization_keep_the_others_in(node: NodeProce
     async def body() -> None:
         async with unharmed(node, 24 * MIB), AsyncExitStack() as stack:
             identities = [f"attacker-{number}" for number in range(13)]
-            calls = await hold_streams(stack, node, identities, 2)
-            assert len(calls) == CONCURRENT_CALLS + 2
+            streams = await hold_streams(stack, node, identities, 2)
+            assert len(streams) == CONCURRENT_CALLS + 2
             assert await honest_call(node, "GammaMSP") < 2
             assert await honest_call(node, "AlphaMSP") < 2
-            refused = [await refusal(call) for call in calls]
+            refused = [await refusal(stream) for stream in streams]
             assert any("BetaMSP has 10 calls" in (error.details() or "") for error in refused)
 
     run(body())

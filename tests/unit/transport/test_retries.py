@@ -5,13 +5,13 @@ import threading
 import time
 
 import pytest
-from transfer_site import run
 
 from bfl_fabric.errors import MalformedInput, TransferFailed
 from bfl_fabric.transport.file_threads import FileThreads
 from bfl_fabric.transport.limits import ClientLimits
 from bfl_fabric.transport.refusals import BrokenOff
 from bfl_fabric.transport.retries import Persistence
+from tests.unit.transport.transfer_site import run
 
 
 class RecordingClock:

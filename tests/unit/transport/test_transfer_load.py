@@ -5,12 +5,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from node_process import NodeProcess
-from transfer_site import MIB, noise, run
 
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.storage.blobs import FileBlobStore
 from bfl_fabric.transport.client import TransferClient
+from tests.unit.transport.node_process import NodeProcess
+from tests.unit.transport.transfer_site import MIB, noise, run
 
 PARTICIPANTS = 100
 

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from node_process import SCRIPTS, NodeProcess
-from transfer_site import MIB, QUICK_CLIENT, eventually, noise, run, sha256
 
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.storage.blobs import FileBlobStore
 from bfl_fabric.transport.client import TransferClient
+from tests.unit.transport.node_process import SCRIPTS, NodeProcess
+from tests.unit.transport.transfer_site import MIB, QUICK_CLIENT, eventually, noise, run, sha256
 
 NAME = UpdateName("task-1", 3, "clinic-1")
 LARGE = noise(64 * MIB, "a large update")

@@ -13,17 +13,18 @@ from typing import Any, TypeVar
 
 import grpc
 import pytest
-from throwaway_tls import Consortium
 
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
 from bfl_fabric.errors import MalformedInput, NotFound
 from bfl_fabric.storage.blobs import FileBlobStore
 from bfl_fabric.transport.client import TransferClient
 from bfl_fabric.transport.credentials import NodeCredentials
+from bfl_fabric.transport.first_status import FirstStatus
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2_grpc
 from bfl_fabric.transport.limits import ClientLimits, ServerLimits
 from bfl_fabric.transport.server import TransferServer
+from tests.unit.transport.throwaway_tls import Consortium
 
 MIB = 2**20
 QUICK_SERVER = ServerLimits(handshake_seconds=1, idle_seconds=1, base_seconds=5, accept_seconds=5)
@@ -159,14 +160,22 @@ def blob_stub(channel: Any) -> Any:
     return generated.BlobTransferStub(channel)
 
 
-async def send(channel: Any, messages: Iterable[pb.UploadRequest], seconds: float = 20) -> pb.UploadReceipt:
-    """Upload exactly these messages, sane or not."""
+async def send(
+    channel: Any, messages: Iterable[pb.UploadRequest], *, pause_seconds: float = 0
+) -> pb.UploadReceipt:
+    """Upload exactly these messages, sane or not, with a pause after each."""
 
     async def all_messages() -> AsyncIterator[pb.UploadRequest]:
         for message in messages:
             yield message
+            await asyncio.sleep(pause_seconds)
 
-    receipt: pb.UploadReceipt = await update_stub(channel).Upload(all_messages(), timeout=seconds)
+    call = update_stub(channel).Upload(all_messages(), timeout=20)
+    status = FirstStatus(call)
+    try:
+        receipt: pb.UploadReceipt = await call
+    except grpc.aio.AioRpcError as failure:
+        raise status.of(failure) from failure
     return receipt
 
 

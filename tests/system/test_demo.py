@@ -1,0 +1,137 @@
+"""`bfl demo` from beginning to end, once, and what everybody can do with what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rich.console import Console
+
+from bfl_chaincode.api.records import PPB
+from bfl_fabric.audit.findings import AuditReport
+from bfl_fabric.cli.audit_run import audit_directory
+from bfl_fabric.network.directory import genesis_digest
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = 10
+FLIPS = 18
+
+
+def bfl(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bfl_fabric", *arguments], cwd=cwd, capture_output=True, text=True, timeout=280
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Run the demonstration as it is, in a directory whose name is not easy."""
+    place = tmp_path_factory.mktemp("demo with späces")
+    result = bfl("demo", "--json", cwd=place)
+    assert result.returncode == 0, result.stderr
+    yield place / "bfl-demo" / "latest", json.loads(result.stdout)
+
+
+def audit(place: Path, genesis: str) -> AuditReport:
+    return audit_directory(place, genesis, Console(quiet=True))
+
+
+@pytest.mark.slow
+class TestDemo:
+    def test_every_round_is_settled_and_the_audit_passes(self, demo: tuple[Path, dict[str, Any]]) -> None:
+        _, summary = demo
+        assert [item["phase"] for item in summary["rounds"]] == ["SETTLED"] * ROUNDS
+        assert summary["audit"]["passed"]
+        counts = {item["name"]: item["count"] for item in summary["audit"]["counts"]}
+        assert counts["ciphertexts"] == 6 * ROUNDS
+        assert counts["aggregates"] == ROUNDS
+        assert counts["payouts"] == 6 * ROUNDS
+
+    def test_the_model_is_as_good_as_central_training_and_better_than_silos_alone(
+        self, demo: tuple[Path, dict[str, Any]]
+    ) -> None:
+        _, summary = demo
+        federated = summary["rounds"][-1]["metrics"]["accuracy_ppb"]
+        baselines = summary["baselines"]
+        assert federated >= baselines["centralized_accuracy_ppb"] - PPB // 100
+        assert federated > baselines["alone_accuracy_ppb"]
+
+    def test_the_pool_is_paid_out_to_the_last_unit(self, demo: tuple[Path, dict[str, Any]]) -> None:
+        _, summary = demo
+        assert sum(item["balance"] for item in summary["participants"]) == summary["task"]["pool"]
+
+    def test_the_report_needs_nothing_from_elsewhere(self, demo: tuple[Path, dict[str, Any]]) -> None:
+        place, _ = demo
+        page = (place / "report.html").read_text("utf-8")
+        assert "src=" not in page
+        assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+
+    def test_no_secret_is_in_any_log_or_blob_or_setting(self, demo: tuple[Path, dict[str, Any]]) -> None:
+        place, _ = demo
+        keys = [path.read_bytes().splitlines()[1] for path in place.rglob("*key.pem")]
+        assert len(keys) > 30
+        for path in place.rglob("*"):
+            if path.is_file() and path.suffix != ".pem" and path.stat().st_size < 4_000_000:
+                content = path.read_bytes()
+                assert not any(key in content for key in keys), path
+
+    def test_two_runs_end_with_the_same_models(self, demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+        _, first = demo
+        result = bfl("demo", "--json", "--rounds", "2", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        second = json.loads(result.stdout)
+        models = [[item["model_digest"] for item in run["rounds"][:2]] for run in (first, second)]
+        assert models[0] == models[1]
+        alignments = [
+            [payout["alignment"] for item in run["rounds"][:2] for payout in item["payouts"]] for run in (first, second)
+        ]
+        assert alignments[0] == alignments[1]
+
+    def test_audit_verify_takes_a_pinned_genesis_and_refuses_another(
+        self, demo: tuple[Path, dict[str, Any]]
+    ) -> None:
+        place, _ = demo
+        pinned = bfl("audit", "verify", str(place), "--genesis", genesis_digest(place), "--json", cwd=ROOT)
+        assert pinned.returncode == 0, pinned.stderr
+        assert json.loads(pinned.stdout)["passed"]
+        other = bfl("audit", "verify", str(place), "--genesis", "0" * 64, cwd=ROOT)
+        assert other.returncode == 3
+
+    @pytest.mark.timeout(600)
+    def test_any_flipped_byte_is_found_and_named(self, demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+        place, summary = demo
+        copy = tmp_path / "copy"
+        shutil.copytree(place, copy)
+        genesis = genesis_digest(place)
+        chosen = random.Random(20261121)
+        ciphertexts = sorted(copy.glob("nodes/*/blobs/*/*/*"))
+        final = summary["rounds"][-1]["model_digest"]
+        models = [path for path in ciphertexts if path.name == final]
+        assert models
+        for number in range(FLIPS):
+            target = (copy / "ledger" / "blocks.bin", chosen.choice(ciphertexts), chosen.choice(models))[number % 3]
+            flip_and_audit(target, chosen, copy, genesis)
+
+
+def flip_and_audit(target: Path, chosen: random.Random, copy: Path, genesis: str) -> None:
+    original = target.read_bytes()
+    position = chosen.randrange(len(original))
+    changed = bytearray(original)
+    changed[position] ^= 1 << chosen.randrange(8)
+    target.chmod(0o600)
+    target.write_bytes(changed)
+    try:
+        report = audit(copy, genesis)
+    finally:
+        target.write_bytes(original)
+    assert not report.passed, f"byte {position} of {target.name}"
+    named = [failure for failure in report.failures if failure.block >= 0 or failure.transaction_id or failure.blob]
+    assert named, f"byte {position} of {target.name}: {[str(f) for f in report.failures][:3]}"
