@@ -42,7 +42,7 @@ bench: $(INSTALLED)
 	@$(BIN)/python -m bfl_fabric bench
 
 docs: $(INSTALLED)
-	@$(BIN)/python -m bfl_fabric.cli.reference docs/commands.md
+	@$(BIN)/python -m bfl_fabric.cli.reference
 
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --quiet --output-file requirements.lock

@@ -124,7 +124,10 @@ async def _node(settings: config.NodeSettings) -> None:
         if settings.role is not NodeRole.PARTICIPANT:
             roles.append(AnnouncementRole(bench, settings.role, await _serve(settings, bench, checks, stack)))
         roles.append(_role(settings, bench, checks, schemes))
-        loops = [ReconcilerLoop(role, bench.ports.ledger, bench.ports.clock, terms, wiring.logged) for role in roles]
+        loops = [
+            ReconcilerLoop(role, bench.ports.ledger, bench.ports.clock, terms, wiring.logged)
+            for role in roles
+        ]
         _log.info("%s runs as %s", settings.node_id, settings.role)
         await run_all(*(loop.run() for loop in loops), _report(settings, channel))
 
@@ -172,7 +175,9 @@ def write_aside(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-def _role(settings: config.NodeSettings, bench: Workbench, checks: UploadChecks, schemes: TaskSchemes) -> Role:
+def _role(
+    settings: config.NodeSettings, bench: Workbench, checks: UploadChecks, schemes: TaskSchemes
+) -> Role:
     match settings.role:
         case NodeRole.AGGREGATOR:
             from bfl_fabric.roles.aggregator import AggregatorRole

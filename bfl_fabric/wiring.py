@@ -90,8 +90,12 @@ def ledger(settings: config.LedgerSettings, identity: config.IdentitySettings, c
     from bfl_fabric.fabric.identity import SigningIdentity
 
     channel = channel_config(settings)
-    groups = (*channel.organizations.values(), *channel.orderers.values())
-    roots = b"".join(root for group in groups for root in group.tls_root_certificates)
+    roots = b"".join(
+        root
+        for trust in (channel.organizations, channel.orderers)
+        for msp_id in trust
+        for root in channel.tls_roots(msp_id)
+    )
     transport = GrpcGatewayTransport(settings.gateway_address(), TlsMaterial(roots))
     signer = SigningIdentity.load(identity.msp_id, identity.certificate, identity.key)
     return GatewayLedger(transport, signer, ChannelAddress(settings.channel, settings.chaincode), clock)
@@ -102,7 +106,9 @@ def credentials(settings: config.LedgerSettings, identity: config.IdentitySettin
     from bfl_fabric.transport.credentials import NodeCredentials, TrustedAuthorities
 
     organizations = channel_config(settings).organizations
-    trusted = TrustedAuthorities({item.msp_id: list(item.tls_root_certificates) for item in organizations.values()})
+    trusted = TrustedAuthorities(
+        {item.msp_id: list(item.tls_root_certificates) for item in organizations.values()}
+    )
     return NodeCredentials(identity.tls_certificate, identity.tls_key, trusted)
 
 
@@ -115,7 +121,9 @@ async def client(settings: config.ClientSettings) -> AsyncIterator[Client]:
     blobs = FileBlobStore(settings.storage)
     connection = ledger(settings.ledger, settings.identity, clock)
     try:
-        async with TransferClient(credentials(settings.ledger, settings.identity), blobs.incoming, clock) as channel:
+        async with TransferClient(
+            credentials(settings.ledger, settings.identity), blobs.incoming, clock
+        ) as channel:
             yield Client(settings, connection, channel, blobs, clock)
     finally:
         await connection.close()
@@ -166,18 +174,20 @@ def embedded_ledger(place: Path) -> tuple[Path, Network, ServerTls]:
 
     Raises ConfigurationError when the directory is no federation's.
     """
+    from fabric_protos.common import common_pb2
+
     from bfl_fabric.embedded.contract import bfl_contract
     from bfl_fabric.embedded.ledger import EmbeddedLedger, Network
     from bfl_fabric.embedded.server import ServerTls
     from bfl_fabric.fabric.identity import SigningIdentity
-    from fabric_protos.common import common_pb2
     from bfl_fabric.network import directory as directories
     from bfl_fabric.network import material
     from bfl_fabric.network.topology import admin_name
 
     topology = directories.read_topology(place)
     peers = [
-        material.signing_identity(place, item.msp_id, material.peer_name(item)) for item in topology.organizations
+        material.signing_identity(place, item.msp_id, material.peer_name(item))
+        for item in topology.organizations
     ]
     orderer: SigningIdentity = material.signing_identity(place, material.ORDERER_MSP, material.ORDERER)
     network = Network(peers, orderer, bfl_contract, SystemClock())
@@ -187,7 +197,14 @@ def embedded_ledger(place: Path) -> tuple[Path, Network, ServerTls]:
         founder = topology.organizations[0]
         administrator = material.signing_identity(place, founder.msp_id, admin_name(founder))
         EmbeddedLedger.create(
-            directory, genesis, peers, orderer, topology.chaincode, bfl_contract, SystemClock(), administrator=administrator
+            directory,
+            genesis,
+            peers,
+            orderer,
+            topology.chaincode,
+            bfl_contract,
+            SystemClock(),
+            administrator=administrator,
         ).close()
     gateway = material.identity_directory(place, material.ORDERER_MSP, material.GATEWAY)
     tls = ServerTls((gateway / "tls-certificate.pem").read_bytes(), (gateway / "tls-key.pem").read_bytes())

@@ -7,11 +7,13 @@ mark its value as a tooltip; the same numbers stand in the report's tables. Colo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bfl_fabric.audit.markup import Markup, element, join
 
+LONGEST_LABEL = 30
+_CHARACTER = 6.8
 _LABEL_GAP = 14.0
 _TICKS_X = 12
 _SMALLEST = 1e-9
@@ -114,7 +116,10 @@ def line_chart(
     references: Sequence[Reference] = (),
     show: Callable[[float], str] = str,
 ) -> Markup:
-    """Return lines over rounds with labelled ends; `show` writes a value."""
+    """Return lines over rounds with labelled ends, for which the frame must have room on its right.
+
+    `show` writes a value.
+    """
     values = [value for line in series for _, value in line.points] + [level.value for level in references]
     rounds = [position for line in series for position, _ in line.points]
     ticks = nice_ticks(min(values, default=0.0), max(values, default=1.0), 5)
@@ -172,7 +177,7 @@ def bar_list(
             element(
                 "g",
                 element("title", f"{label}: {show(value)}"),
-                _text(label, frame.left - 10, middle + 4, anchor="end"),
+                _text(shortened(label), frame.left - 10, middle + 4, anchor="end"),
                 element(
                     "rect",
                     x=frame.left,
@@ -209,6 +214,16 @@ def share_bar(caption: Caption, parts: Sequence[tuple[str, str, float]]) -> Mark
         )
         at += width
     return picture(caption, frame, *marks)
+
+
+def shortened(label: str) -> str:
+    """Return a label that fits beside a plot; the tooltips and tables have it whole."""
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+
+
+def label_room(labels: Iterable[str]) -> float:
+    """Return how wide the widest of these labels may be, in SVG units."""
+    return max((len(shortened(label)) for label in labels), default=0) * _CHARACTER
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
@@ -314,7 +329,7 @@ def _end_labels(frame: Frame, ends: Sequence[tuple[str, float, str]]) -> Markup:
         marks.append(
             element("path", d=f"M{x + 5:.1f} {y:.1f} L{x + 15:.1f} {at:.1f}", class_="series", stroke=colour)
         )
-        marks.append(_text(label, x + 20, at + 4, anchor="start", style="strong"))
+        marks.append(_text(shortened(label), x + 20, at + 4, anchor="start", style="strong"))
     return element("g", *marks)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bfl_fabric.audit.figures import Caption, Frame, picture
+from bfl_fabric.audit.figures import Caption, Frame, label_room, picture, shortened
 from bfl_fabric.audit.markup import Markup, element
 from bfl_fabric.audit.summary import RoundSummary
 
 _LANE = 24.0
 _ORGANIZATION_GAP = 12.0
-_LEFT, _RIGHT, _TOP = 116.0, 40.0, 20.0
+_RIGHT, _TOP = 40.0, 20.0
+_BEFORE_LANES = 24.0
 _STATION_DROP = 62.0
 _BOTTOM = 56.0
 _WIDTH = 1100.0
@@ -46,12 +47,13 @@ def lineage_picture(caption: Caption, lanes: Sequence[Lane], stations: Sequence[
     """Return the picture of how the last station's model came about."""
     heights = _lane_heights(lanes)
     rail = (max(heights.values(), default=_TOP)) + _STATION_DROP
-    step = (_WIDTH - _LEFT - _RIGHT) / max(len(stations) - 1, 1)
-    places = [_LEFT + step * index for index in range(len(stations))]
-    last = places[-1] if places else _LEFT
-    marks = [_lane(lane, heights[lane.participant_id], last - step * 0.5) for lane in lanes]
-    marks.append(element("line", x1=_LEFT, x2=last, y1=rail, y2=rail, stroke="var(--accent)", stroke_width=5))
-    marks.append(_label("model", _LEFT - 22, rail + 4, "end", "strong"))
+    left = _BEFORE_LANES + label_room(["model", *(lane.participant_id for lane in lanes)])
+    step = (_WIDTH - left - _RIGHT) / max(len(stations) - 1, 1)
+    places = [left + step * index for index in range(len(stations))]
+    last = places[-1] if places else left
+    marks = [_lane(lane, heights[lane.participant_id], left, last - step * 0.5) for lane in lanes]
+    marks.append(element("line", x1=left, x2=last, y1=rail, y2=rail, stroke="var(--accent)", stroke_width=5))
+    marks.append(_label("model", left - 22, rail + 4, "end", "strong"))
     for place, station in zip(places, stations, strict=True):
         marks.extend(_edges(station, place, (lanes, heights), (rail, step)))
     for index, (place, station) in enumerate(zip(places, stations, strict=True)):
@@ -70,9 +72,12 @@ def _lane_heights(lanes: Sequence[Lane]) -> Mapping[str, float]:
     return heights
 
 
-def _lane(lane: Lane, y: float, end: float) -> Markup:
-    line = element("line", x1=_LEFT - 14, x2=end, y1=y, y2=y, stroke=lane.colour, stroke_opacity=0.35)
-    return element("g", line, _label(lane.participant_id, _LEFT - 22, y + 4, "end", "strong"))
+def _lane(lane: Lane, y: float, start: float, end: float) -> Markup:
+    line = element("line", x1=start - 14, x2=end, y1=y, y2=y, stroke=lane.colour, stroke_opacity=0.35)
+    name = shortened(lane.participant_id)
+    return element(
+        "g", element("title", lane.participant_id), line, _label(name, start - 22, y + 4, "end", "strong")
+    )
 
 
 def _edges(

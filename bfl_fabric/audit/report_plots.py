@@ -13,6 +13,7 @@ from bfl_fabric.audit.figures import (
     Reference,
     Series,
     bar_list,
+    label_room,
     line_chart,
     stacked_bars,
 )
@@ -75,7 +76,7 @@ def rewards(summary: RunSummary, palette: Palette) -> Markup:
     )
     reputations = line_chart(
         Caption("reputation", "Reputation per participant", _reputation_words(summary)),
-        Frame(width=540, height=300, right=112, left=40),
+        Frame(width=540, height=300, right=24 + label_room(palette.names), left=40),
         _reputation_lines(summary, palette),
         show=lambda value: f"{value:g}" if value == round(value, 2) else f"{value:.3f}",
     )
@@ -144,9 +145,10 @@ def traffic_and_ledger(summary: RunSummary) -> Markup:
     rest = sum(entry.count for entry in named[_NAMED_TRANSACTIONS:])
     rows += [("all others", float(rest))] if rest else []
     total = sum(entry.count for entry in named)
+    room = 14 + label_room(name for name, _ in rows)
     ledger = bar_list(
         Caption("ledger", "Ledger transactions", f"{amount(total)} valid transactions, by name."),
-        Frame(width=540, height=max(120, 21 * len(rows) + 14), left=178, right=52, top=4, bottom=4),
+        Frame(width=540, height=max(120, 21 * len(rows) + 14), left=room, right=52, top=4, bottom=4),
         rows,
         lambda value: amount(round(value)),
     )

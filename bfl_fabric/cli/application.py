@@ -19,8 +19,10 @@ from bfl_fabric.cli import (
     node,
     participant,
     reward,
-    round as rounds,
     task,
+)
+from bfl_fabric.cli import (
+    round as rounds,
 )
 
 application = typer.Typer(
@@ -47,7 +49,8 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     log_level: Annotated[
-        str, typer.Option(help="Log level of this process: debug, info, warning, error.", envvar="BFL_LOG_LEVEL")
+        str,
+        typer.Option(help="Log level of this process: debug, info, warning, error.", envvar="BFL_LOG_LEVEL"),
     ] = "warning",
 ) -> None:
     logging.basicConfig(

@@ -13,7 +13,8 @@ from bfl_fabric.errors import AuditFailed, ConfigurationError
 
 nouns = typer.Typer(help="Audits: check everything again, offline, trusting nobody.", no_args_is_help=True)
 Directory = Annotated[
-    Path | None, typer.Argument(help="Directory of the federation; by default the last demo here.", show_default=False)
+    Path | None,
+    typer.Argument(help="Directory of the federation; by default the last demo here.", show_default=False),
 ]
 
 
@@ -22,7 +23,9 @@ def verify(
     directory: Directory = None,
     genesis: Annotated[
         str | None,
-        typer.Option(help="Digest of block 0 as you know it from elsewhere; without it the directory's own is taken."),
+        typer.Option(
+            help="Digest of block 0 as you know it from elsewhere; without it the directory's own is taken."
+        ),
     ] = None,
     allow_missing: Annotated[
         bool, typer.Option(help="Report blobs that were not given to you, without failing.")
@@ -42,7 +45,9 @@ def verify(
     if len(chosen) != 64 or set(chosen) - set("0123456789abcdef"):
         raise ConfigurationError("--genesis takes 64 lower-case hexadecimal digits")
     if genesis is None:
-        errors.print(f"taking the directory's own genesis digest {chosen}; pass --genesis to pin it", soft_wrap=True)
+        errors.print(
+            f"taking the directory's own genesis digest {chosen}; pass --genesis to pin it", soft_wrap=True
+        )
     report = audit_directory(place, chosen, errors, allow_missing)
     if as_json:
         print_audit_json(report)

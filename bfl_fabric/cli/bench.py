@@ -39,7 +39,9 @@ class Figures:
 
 def bench(
     quick: Annotated[bool, typer.Option(help="Smaller sizes and fewer repeats.")] = False,
-    write: Annotated[Path | None, typer.Option(help="Page to write the tables into, between its markers.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Page to write the tables into, between its markers.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure the ledger, the audit and the encryption on this machine; medians and ratios.
@@ -48,7 +50,12 @@ def bench(
     """
     tables = [_ledger(quick), _encryption([1_000, 100_000] if quick else [1_000, 100_000, 1_000_000], quick)]
     if as_json:
-        print_json([{"title": t.title, "rows": [dict(zip(t.headings, r, strict=True)) for r in t.rows]} for t in tables])
+        print_json(
+            [
+                {"title": t.title, "rows": [dict(zip(t.headings, r, strict=True)) for r in t.rows]}
+                for t in tables
+            ]
+        )
     else:
         for table in tables:
             console.print(table.markdown(), markup=False, soft_wrap=True)
@@ -59,12 +66,12 @@ def bench(
 def _ledger(quick: bool) -> Figures:
     with tempfile.TemporaryDirectory() as place:
         figures = asyncio.run(_ledger_figures(Path(place), 3 if quick else 10))
-    return Figures("Ledger: embedded, 3 organizations endorse, majority policy, blocks synced to disk", *figures)
+    return Figures(
+        "Ledger: embedded, 3 organizations endorse, majority policy, blocks synced to disk", *figures
+    )
 
 
-async def _ledger_figures(
-    place: Path, repeats: int
-) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+async def _ledger_figures(place: Path, repeats: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     from bfl_fabric.fabric.verifier import ChainVerifier
     from bfl_fabric.testing.rehearsal import TASK, rehearsal
 
@@ -115,21 +122,31 @@ def _encryption(sizes: Sequence[int], quick: bool) -> Figures:
     for parameters in sizes:
         measured = measure(parameters, 3 if quick or parameters >= 1_000_000 else 5)
         base = measured[1]
-        for item in measured:
-            rows.append(
-                (
-                    f"{parameters:,}",
-                    item.scheme,
-                    f"{item.bytes_per_parameter:.1f}",
-                    f"{base.bytes_per_parameter / item.bytes_per_parameter:.1f}×",
-                    f"{item.client_ms:.1f}",
-                    f"{base.client_ms / item.client_ms:.1f}×",
-                    f"{item.server_ms:.1f}",
-                    f"{base.server_ms / item.server_ms:.1f}×",
-                    f"{item.open_ms:.1f}",
-                )
+        rows += [
+            (
+                f"{parameters:,}",
+                item.scheme,
+                f"{item.bytes_per_parameter:.1f}",
+                f"{base.bytes_per_parameter / item.bytes_per_parameter:.1f}×",
+                f"{item.client_ms:.1f}",
+                f"{base.client_ms / item.client_ms:.1f}×",
+                f"{item.server_ms:.1f}",
+                f"{base.server_ms / item.server_ms:.1f}×",
+                f"{item.open_ms:.1f}",
             )
-    headings = ("parameters", "scheme", "B/param", "×", "client ms", "×", "server ms, 10 uploads", "×", "open ms")
+            for item in measured
+        ]
+    headings = (
+        "parameters",
+        "scheme",
+        "B/param",
+        "×",
+        "client ms",
+        "×",
+        "server ms, 10 uploads",
+        "×",
+        "open ms",
+    )
     title = "Encryption: ten uploads; × is TenSEAL's symmetric mode divided by the row"
     return Figures(title, headings, tuple(rows))
 
@@ -139,7 +156,9 @@ def _write(path: Path, tables: Sequence[Figures]) -> None:
     if BEGIN not in page or END not in page:
         raise ConfigurationError(f"{path} has no markers {BEGIN} and {END} to write between")
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    content = "\n".join([f"Made by `{COMMAND}` on {machine}, shared with other work.", "", *(t.markdown() for t in tables)])
+    content = "\n".join(
+        [f"Made by `{COMMAND}` on {machine}, shared with other work.", "", *(t.markdown() for t in tables)]
+    )
     made = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{content}\n{END}", page, flags=re.DOTALL)
     path.write_text(made, "utf-8")
 

@@ -29,7 +29,9 @@ def place_of(place: Path | None) -> Path:
     """Return the federation that was named, else the last demo's. Raises ConfigurationError when there is none."""
     if place is not None:
         if not place.exists():
-            raise ConfigurationError(f"there is no federation at {place}; make one with `bfl federation create`")
+            raise ConfigurationError(
+                f"there is no federation at {place}; make one with `bfl federation create`"
+            )
         return place
     latest = DEMO / "latest"
     if latest.exists():

@@ -30,12 +30,16 @@ class DemoChoice:
 
 
 def demo(
-    data: Annotated[str, typer.Option(help="Data set: breast-cancer or digits; both ship with scikit-learn.")] = (
-        "breast-cancer"
-    ),
-    rounds: Annotated[int | None, typer.Option(min=1, max=1000, help="Rounds; by default the data set's own.")] = None,
+    data: Annotated[
+        str, typer.Option(help="Data set: breast-cancer or digits; both ship with scikit-learn.")
+    ] = ("breast-cancer"),
+    rounds: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Rounds; by default the data set's own.")
+    ] = None,
     organizations: Annotated[int, typer.Option(min=2, max=26, help="Organizations.")] = 3,
-    participants: Annotated[int | None, typer.Option(min=4, max=100, help="Silos in all; two each by default.")] = None,
+    participants: Annotated[
+        int | None, typer.Option(min=4, max=100, help="Silos in all; two each by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of the split and of training.")] = 1,
     directory: Annotated[
         Path | None, typer.Option(help="Where to put everything; by default a new directory in ./bfl-demo.")

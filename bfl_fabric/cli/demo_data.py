@@ -45,7 +45,8 @@ class DemoData:
 
     def summary(self) -> DataSummary:
         """Return the data set's part of the run's summary."""
-        split = f"Dirichlet split by label, alpha {self.profile.alpha}, each silo at least {self.profile.minimum_samples}"
+        least = f"each silo at least {self.profile.minimum_samples}"
+        split = f"Dirichlet split by label, alpha {self.profile.alpha}, {least}"
         return DataSummary(self.profile.data, split, self.profile.schema.classes, self.held_out.samples)
 
     def share_table(self) -> Shown:

@@ -161,16 +161,27 @@ class DemoRun:
 
     def _result_table(self, summary: RunSummary, reference: Trained) -> Table:
         table = Table(title="Held-out accuracy and earnings", title_justify="left", header_style="bold")
-        for heading, justify in (("model", "left"), ("samples", "right"), ("accuracy", "right"), ("earned", "right")):
+        for heading, justify in (
+            ("model", "left"),
+            ("samples", "right"),
+            ("accuracy", "right"),
+            ("earned", "right"),
+        ):
             table.add_column(heading, justify=justify)  # type: ignore[arg-type]
         total = sum(item.samples for item in summary.participants)
         final = percent(summary.final_metrics.accuracy_ppb)
         table.add_row("[bold]federated, encrypted[/]", str(total), f"[bold green]{final}[/]", "")
-        table.add_row("centralized (all data in one place)", str(total), percent(reference.centralized.accuracy_ppb), "")
-        table.add_row("each silo alone, on average", "", percent(reference.mean_alone_ppb), "", end_section=True)
+        table.add_row(
+            "centralized (all data in one place)", str(total), percent(reference.centralized.accuracy_ppb), ""
+        )
+        table.add_row(
+            "each silo alone, on average", "", percent(reference.mean_alone_ppb), "", end_section=True
+        )
         for item in summary.participants:
             earned = f"{item.balance:,}"
-            table.add_row(f"{item.participant_id} alone", str(item.samples), percent(item.alone_accuracy_ppb), earned)
+            table.add_row(
+                f"{item.participant_id} alone", str(item.samples), percent(item.alone_accuracy_ppb), earned
+            )
         return table
 
     async def _conclude(self, place: Path, summary: RunSummary, statuses: list[NodeStatus]) -> None:

@@ -79,7 +79,13 @@ class RunDisplay:
 
     def _picture(self) -> Group:
         table = Table(title=self._title, title_justify="left", header_style="bold", expand=False)
-        for heading, justify in (("round", "right"), ("phase", "left"), ("", "left"), ("in", "right"), ("up", "right")):
+        for heading, justify in (
+            ("round", "right"),
+            ("phase", "left"),
+            ("", "left"),
+            ("in", "right"),
+            ("up", "right"),
+        ):
             table.add_column(heading, justify=justify)  # type: ignore[arg-type]
         table.add_column("held-out accuracy", no_wrap=True)
         visible = sorted(self._summaries)[-max(4, self._console.height - 12) :]

@@ -37,7 +37,9 @@ class Finding:
 def doctor(
     place: Place = None,
     as_json: JsonFlag = False,
-    days: Annotated[int, typer.Option(help="Warn about certificates that expire within so many days.")] = SOON_DAYS,
+    days: Annotated[
+        int, typer.Option(help="Warn about certificates that expire within so many days.")
+    ] = SOON_DAYS,
 ) -> None:
     """Check this machine and, where there is one, a federation; exit code 2 when something is wrong.
 
@@ -72,7 +74,9 @@ def _package(name: str) -> Callable[[], Finding]:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found = "not installed"
-        return Finding(name, found == PINNED[name], found, f"install exactly {PINNED[name]}: run `make install`")
+        return Finding(
+            name, found == PINNED[name], found, f"install exactly {PINNED[name]}: run `make install`"
+        )
 
     return check
 
@@ -100,7 +104,9 @@ def _federation(place: Path, days: int) -> list[Finding]:
     for name, ends_at in certificate_ends(place):
         if ends_at < soon:
             when = time.strftime("%Y-%m-%d", time.gmtime(ends_at))
-            findings.append(Finding(f"certificate {name}", False, f"ends {when}", "issue a new one for this identity"))
+            findings.append(
+                Finding(f"certificate {name}", False, f"ends {when}", "issue a new one for this identity")
+            )
     if not findings:
         findings.append(Finding("certificates", True, f"none ends within {days} days"))
     try:
@@ -125,5 +131,7 @@ async def _running(place: Path) -> list[Finding]:
                 found.append(Finding(f"{node.role.value} {node.node_id}", True, f"listens on {node.address}"))
             except (OSError, TimeoutError):
                 advice = f"start the node; its log is in {place / 'logs'}"
-                found.append(Finding(f"{node.role.value} {node.node_id}", False, f"{node.address} is closed", advice))
+                found.append(
+                    Finding(f"{node.role.value} {node.node_id}", False, f"{node.address} is closed", advice)
+                )
         return found

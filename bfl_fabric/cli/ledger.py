@@ -19,7 +19,8 @@ nouns = typer.Typer(help="The ledger: serve it, look at its blocks and events.",
 def serve(
     directory: Annotated[Path, typer.Argument(help="Directory of the federation.")],
     listen: Annotated[
-        str | None, typer.Option(help="host:port; by default the last port, or a free one at the first start.")
+        str | None,
+        typer.Option(help="host:port; by default the last port, or a free one at the first start."),
     ] = None,
     with_parent: Annotated[
         bool, typer.Option("--stop-with-parent", help="Stop when standard input ends.", hidden=True)
@@ -62,10 +63,14 @@ async def _events(place: Path, identity: str, start: int, as_json: bool) -> None
     async with connect_async(place, identity) as federation:
         async for item in federation.ledger.events(start_block=start):
             if as_json:
-                print_json({"block": item.block_number, "transaction": item.transaction_id, **to_json(item.event)})
+                print_json(
+                    {"block": item.block_number, "transaction": item.transaction_id, **to_json(item.event)}
+                )
             else:
                 where = f"{item.event.task} {item.event.round}" if item.event.task else ""
-                console.print(f"{item.block_number:>5}  {item.name:<28} {where}  {', '.join(item.event.refs)}")
+                console.print(
+                    f"{item.block_number:>5}  {item.name:<28} {where}  {', '.join(item.event.refs)}"
+                )
 
 
 async def _collect(place: Path, identity: str, read: Any) -> list[dict[str, Any]]:

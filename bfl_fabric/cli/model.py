@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import to_json
 from bfl_fabric.cli.connection import APPLICATION, As, Place, place_of
 from bfl_fabric.cli.output import JsonFlag, percent, print_json, print_rows, short
@@ -16,7 +17,9 @@ TaskId = Annotated[str, typer.Argument(help="Id of the task.")]
 
 
 @nouns.command(epilog="Example: bfl model lineage breast-cancer")
-def lineage(task_id: TaskId, place: Place = None, identity: As = APPLICATION, as_json: JsonFlag = False) -> None:
+def lineage(
+    task_id: TaskId, place: Place = None, identity: As = APPLICATION, as_json: JsonFlag = False
+) -> None:
     """Show every model of a task, what it was made of and by whom."""
     from bfl_fabric.sdk import connect
 
@@ -43,7 +46,9 @@ def lineage(task_id: TaskId, place: Place = None, identity: As = APPLICATION, as
 def export(
     task_id: TaskId,
     output: Annotated[Path, typer.Argument(help="File to write, in safetensors format.")],
-    number: Annotated[int | None, typer.Option("--round", help="Round of the model; by default the newest.")] = None,
+    number: Annotated[
+        int | None, typer.Option("--round", help="Round of the model; by default the newest.")
+    ] = None,
     place: Place = None,
     identity: As = APPLICATION,
 ) -> None:
@@ -53,5 +58,7 @@ def export(
 
     with connect(place_of(place), identity) as federation:
         task = federation.task(task_id)
-        export_model(output, task.view().task.spec.model, task.model(number))
+        record = task.lineage()[-1 if number is None else number]
+        origin: dict[str, Json] = {"task": task_id, "round": record.round, "digest": record.digest}
+        export_model(output, task.view().task.spec.model, task.model(record.round), origin)
     typer.echo(f"wrote {output}")

@@ -39,5 +39,3 @@ def list_nodes(place: Place = None, identity: As = APPLICATION, as_json: JsonFla
     with connect(place_of(place), identity) as federation:
         rows = federation.evaluate("federation:ListNodes")
     print_rows("Nodes", rows, as_json)  # type: ignore[arg-type]
-
-

@@ -23,7 +23,9 @@ def print_json(value: Any) -> None:
     print(canonical.text(value))
 
 
-def print_rows(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool, numbers: Sequence[str] = ()) -> None:
+def print_rows(
+    title: str, rows: Sequence[Mapping[str, Any]], as_json: bool, numbers: Sequence[str] = ()
+) -> None:
     """Print records as a table, their keys as headings, or as a JSON list. `numbers` are aligned right."""
     if as_json:
         print_json([dict(row) for row in rows])
@@ -33,7 +35,9 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool, num
         return
     table = Table(title=title, title_justify="left", header_style="bold")
     for heading in rows[0]:
-        table.add_column(heading.replace("_", " "), justify="right" if heading in numbers else "left", overflow="fold")
+        table.add_column(
+            heading.replace("_", " "), justify="right" if heading in numbers else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(shown(value) for value in row.values()))
     console.print(table)

@@ -65,7 +65,9 @@ def show(
     print_rows("Attestations", [to_json(item) for item in view.attestations], as_json)
     if view.settlement is not None:
         rows = [to_json(item) for item in view.settlement.payouts]
-        print_rows("Payouts", rows, as_json, [name for name in rows[0] if name != "participant_id"] if rows else [])
+        print_rows(
+            "Payouts", rows, as_json, [name for name in rows[0] if name != "participant_id"] if rows else []
+        )
 
 
 @nouns.command(epilog="Example: bfl round abort breast-cancer 3 --reason 'verifiers disagree'")

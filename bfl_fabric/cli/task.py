@@ -23,15 +23,15 @@ def list_tasks(place: Place = None, identity: As = APPLICATION, as_json: JsonFla
     with connect(place_of(place), identity) as federation:
         rows = [
             {
-                "task": item["spec"]["task_id"],
-                "title": item["spec"]["title"],
-                "status": item["status"],
-                "rounds": item["spec"]["schedule"]["rounds"],
-                "spec_digest": item["spec_digest"],
+                "task": task.spec.task_id,
+                "title": task.spec.title,
+                "status": task.status.value,
+                "rounds": task.spec.schedule.rounds,
+                "spec_digest": task.spec_digest,
             }
-            for item in federation.evaluate("task:List")  # type: ignore[union-attr]
+            for task in federation.tasks()
         ]
-    print_rows("Tasks", rows, as_json, numbers=["rounds"])  # type: ignore[arg-type]
+    print_rows("Tasks", rows, as_json, numbers=["rounds"])
 
 
 @nouns.command(epilog="Example: bfl task show breast-cancer")
@@ -50,8 +50,12 @@ def show(task_id: TaskId, place: Place = None, identity: As = APPLICATION, as_js
 
 @nouns.command(epilog="Example: bfl task publish terms.toml --architecture digits-mlp --participants 6")
 def publish(
-    terms: Annotated[Path, typer.Argument(help="TOML file with the terms: task_id, title, rounds, pool, ...")],
-    architecture: Annotated[str, typer.Option(help="Architecture that the nodes know, such as breast-cancer-mlp.")],
+    terms: Annotated[
+        Path, typer.Argument(help="TOML file with the terms: task_id, title, rounds, pool, ...")
+    ],
+    architecture: Annotated[
+        str, typer.Option(help="Architecture that the nodes know, such as breast-cancer-mlp.")
+    ],
     participants: Annotated[int, typer.Option(min=2, help="Start once so many silos have registered.")],
     place: Place = None,
     identity: As = APPLICATION,

@@ -27,7 +27,6 @@ from bfl_fabric.fabric.blocks import (
     Block,
     Slot,
     build_block,
-    commit_hash,
     commit_hash_slot,
     data_hash,
     parse_block,
@@ -105,8 +104,7 @@ class Chain:
         header, slots = orderer_part(number, self._tip.block_hash, entries)
         with self._opened.snapshot() as snapshot:
             outcome = judge_block(number, entries, self.config, snapshot)
-        hashed = commit_hash(outcome.flags, outcome.updates.serialize(), self._tip.commit_hash)
-        slots = [*slots, outcome.flags, b"", commit_hash_slot(hashed)]
+        slots = [*slots, outcome.flags, b"", commit_hash_slot(outcome.commit_hash)]
         raw = write(build_block(header, entries, slots))
         self._watch(Step.VALIDATED)
         self._append(raw, parse_block(raw), outcome)
@@ -172,7 +170,7 @@ class Chain:
         block = parse_block(self._blocks.read(location))
         self._require_next(block)
         outcome = self._outcome(block)
-        if block.flags != outcome.flags or block.commit_hash != self._commit_hash(block, outcome):
+        if block.flags != outcome.flags or block.commit_hash != outcome.commit_hash:
             raise MalformedInput(
                 f"block {block.number}: its validation codes do not follow from its contents"
             )
@@ -201,7 +199,7 @@ class Chain:
             height=block.number + 1,
             next_offset=location.next_offset,
             block_hash=block.hash,
-            commit_hash=self._commit_hash(block, outcome),
+            commit_hash=outcome.commit_hash,
         )
         self._opened.commit(
             BlockUpdate(
@@ -223,12 +221,6 @@ class Chain:
             return genesis_outcome(block.entries, parse_envelope(block.entries[0]).transaction_id)
         with self._opened.snapshot() as snapshot:
             return judge_block(block.number, block.entries, self.config, snapshot)
-
-    def _commit_hash(self, block: Block, outcome: BlockOutcome) -> bytes:
-        """Block 0 has no commit hash."""
-        if block.number == 0:
-            return b""
-        return commit_hash(outcome.flags, outcome.updates.serialize(), self._tip.commit_hash)
 
     def _require_next(self, block: Block) -> None:
         if block.number != self.height or block.previous_hash != self._tip.block_hash:

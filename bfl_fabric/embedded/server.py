@@ -32,6 +32,9 @@ RECEIVE_LIMIT_BYTES = 16 * 1024 * 1024
 SEND_LIMIT_BYTES = 64 * 1024 * 1024
 CONCURRENT_CALLS = 2000
 STOP_SECONDS = 3.0
+SEEK_SECONDS = 30.0
+"""A stream for blocks on which nothing is asked for is closed after so long."""
+
 _DETAILS = "grpc-status-details-bin"
 _SUCCESS = common_pb2.SUCCESS
 _TYPE_URL = "type.googleapis.com/gateway.ErrorDetail"
@@ -168,15 +171,19 @@ class _Deliver(events_pb2_grpc.DeliverServicer):  # type: ignore[misc]
     async def _delivered(
         self, requests: AsyncIterator[Any], context: Any, *, filtered: bool
     ) -> AsyncIterator[Any]:
-        """Answer one seek envelope after the other, until one does not end well."""
+        """Answer one seek envelope after the other, until one does not end well or none comes."""
+        envelopes = aiter(requests)
         try:
-            async for envelope in requests:
+            while True:
+                envelope = await asyncio.wait_for(anext(envelopes), SEEK_SECONDS)
                 last = None
                 async for response in self._service.deliver(envelope, filtered=filtered):
                     last = response
                     yield response
                 if last is None or last.status != _SUCCESS:
                     return
+        except (StopAsyncIteration, TimeoutError):
+            return
         except BflError as error:
             await _abort(error, context)
 

@@ -89,6 +89,9 @@ class LedgerService:
             raise _invalid("a prepared transaction is required")
         if not request.prepared_transaction.signature:
             raise _invalid("prepared transaction must be signed")
+        if request.channel_id not in ("", self.ledger.config.channel_id):
+            message = f"channel '{request.channel_id}' not found"
+            raise GatewayFailure(GatewayStatus.FAILED_PRECONDITION, message)
         self.ledger.order(request.prepared_transaction)
         self._wake.set()
         return gateway_pb2.SubmitResponse()

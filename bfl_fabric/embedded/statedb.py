@@ -7,6 +7,7 @@ to `validation`; reading is `snapshot`. All but private and transient data can b
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -88,6 +89,10 @@ class StateDatabase:
         self._path = path
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
+        self._is_closed = False
+        self._owes_forgetting = False
+        # Only the owner may read it, its log included: there are private values in it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
             self._writer = self._connect()
             with self._transaction() as writer:
@@ -100,17 +105,14 @@ class StateDatabase:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Give a view of the last committed block that no later commit changes."""
-        connection = self._idle.pop() if self._idle else self._connect()
+        connection = self._reader()
         try:
             connection.execute("BEGIN")
-            try:
-                yield Snapshot(connection)
-            finally:
-                connection.execute("ROLLBACK")
+            yield Snapshot(connection)
         except sqlite3.Error as error:
-            connection.close()
             raise self._translated(error) from error
-        self._idle.append(connection)
+        finally:
+            self._give_back(connection)
 
     def commit(self, update: BlockUpdate) -> None:
         """Apply a block's consequences; durable when it returns, and not there at all when it raises.
@@ -118,10 +120,11 @@ class StateDatabase:
         Raises StorageFull, LedgerUnavailable.
         """
         try:
-            with self._lock, self._transaction() as writer:
-                _apply(writer, update)
-            if update.purges:
-                self._forget()
+            with self._lock:
+                with self._transaction() as writer:
+                    _apply(writer, update)
+                if update.purges or self._owes_forgetting:
+                    self._forget()
         except sqlite3.Error as error:
             raise self._translated(error) from error
 
@@ -136,6 +139,7 @@ class StateDatabase:
 
     def close(self) -> None:
         """Give the connections back. What was not committed is not kept."""
+        self._is_closed = True
         for connection in [self._writer, *self._idle]:
             connection.close()
         self._idle.clear()
@@ -158,8 +162,28 @@ class StateDatabase:
                 self._writer.execute("ROLLBACK")
 
     def _forget(self) -> None:
-        """Empty the write-ahead log, in which purged values could still be read."""
-        self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        """Empty the write-ahead log, in which purged values could still be read; a reader may put it off."""
+        (is_busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._owes_forgetting = bool(is_busy)
+
+    def _reader(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        """End a reader's view and keep its connection for the next, unless it is broken."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            connection.close()
+            return
+        if self._is_closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
 
     def _translated(self, error: sqlite3.Error) -> Exception:
         code = getattr(error, "sqlite_errorcode", None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from bfl_fabric.embedded.private import PrivateSet, parse_private
 from bfl_fabric.embedded.readwriteset import hashed
 from bfl_fabric.embedded.snapshot import KnownTransactions, Snapshot
+from bfl_fabric.fabric.blocks import commit_hash
 from bfl_fabric.fabric.channel import ChannelConfig
 from bfl_fabric.fabric.endorsement import event_message
 from bfl_fabric.fabric.envelopes import Action, ValidationCode
@@ -30,6 +31,7 @@ class BlockOutcome:
 
     flags: bytes
     updates: Updates
+    commit_hash: bytes = b""
     transactions: list[tuple[str, int, int]] = field(default_factory=list)
     history: list[tuple[str, str, int]] = field(default_factory=list)
     events: list[tuple[int, bytes]] = field(default_factory=list)
@@ -48,9 +50,12 @@ def genesis_outcome(entries: Sequence[bytes], transaction_id: str) -> BlockOutco
 def judge_block(
     number: int, entries: Sequence[bytes], config: ChannelConfig, snapshot: Snapshot
 ) -> BlockOutcome:
-    """Return the verdicts on these serialized envelopes and their consequences."""
+    """Return the verdicts on these serialized envelopes and their consequences; `snapshot` is of the block before."""
     verdict = validate_entries(number, entries, config, snapshot, KnownTransactions(snapshot))
-    return _Consequences(number, snapshot).of(verdict)
+    outcome = _Consequences(number, snapshot).of(verdict)
+    previous = snapshot.savepoint.commit_hash if snapshot.savepoint else b""
+    outcome.commit_hash = commit_hash(outcome.flags, outcome.updates.serialize(), previous)
+    return outcome
 
 
 class _Consequences:

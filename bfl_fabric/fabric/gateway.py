@@ -15,12 +15,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fabric_protos.gateway import gateway_pb2
+
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.api.records import from_json
-from fabric_protos.gateway import gateway_pb2
-
 from bfl_fabric.domain.ports import Checkpoint, Clock, Commit, LedgerEvent
 from bfl_fabric.errors import (
     CommitFailed,

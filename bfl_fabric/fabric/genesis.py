@@ -254,7 +254,6 @@ def _bft_options() -> Any:
         leader_heartbeat_timeout="5s",
         leader_heartbeat_count=10,
         collect_timeout="1s",
-        leader_rotation=bft_pb2.Options.ROTATION_OFF,
     )
 
 

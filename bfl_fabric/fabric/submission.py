@@ -12,9 +12,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from bfl_chaincode.api.errors import parse_code
 from fabric_protos.gateway import gateway_pb2
 
+from bfl_chaincode.api.errors import parse_code
 from bfl_fabric.domain.ports import Clock
 from bfl_fabric.errors import (
     CommitStatusError,

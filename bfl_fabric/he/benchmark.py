@@ -53,7 +53,9 @@ def measure(parameters: int, repeats: int) -> list[EncryptionFigures]:
             times: dict[str, list[list[float]]] = {item.name: [[], [], []] for item in candidates}
             for _ in range(repeats):
                 for item in candidates:
-                    for column, step in zip(times[item.name], (item.client, item.server, item.open), strict=True):
+                    for column, step in zip(
+                        times[item.name], (item.client, item.server, item.open), strict=True
+                    ):
                         column.append(_milliseconds(step))
             return [
                 EncryptionFigures(
@@ -90,7 +92,9 @@ class _Ours:
         self._values = generator.integers(-largest, largest + 1, parameters, dtype=np.int64) * WEIGHT
         self._uploads = [place / f"upload-{number}" for number in range(UPLOADS)]
         for number, path in enumerate(self._uploads):
-            path.write_bytes(self._scheme.encrypt(UpdateName("bench", 1, f"silo-{number}"), 1, WEIGHT, self._values))
+            path.write_bytes(
+                self._scheme.encrypt(UpdateName("bench", 1, f"silo-{number}"), 1, WEIGHT, self._values)
+            )
         self.size = self._uploads[0].stat().st_size
 
     def client(self) -> None:

@@ -1,11 +1,11 @@
 """A federation's directory on one machine: where everything in it is, and the settings files of nodes and clients.
 
-    federation.toml          the topology
-    genesis.block            and key material, see `material`
-    ledger/                  the embedded ledger: blocks.bin, state.db, address
-    nodes/NAME/node.toml     settings, blobs, journal and status of each node
-    clients/NAME.toml        settings of people and applications
-    logs/NAME.log
+federation.toml          the topology
+genesis.block            and key material, see `material`
+ledger/                  the embedded ledger: blocks.bin, state.db, address
+nodes/NAME/node.toml     settings, blobs, journal and status of each node
+clients/NAME.toml        settings of people and applications
+logs/NAME.log
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def read_topology(directory: Path) -> Topology:
     """Return the topology of a directory. Raises ConfigurationError when it is none."""
     path = directory / TOPOLOGY
     if not path.exists():
-        raise ConfigurationError(f"{directory} is no federation; make one with `bfl federation create {directory}`")
+        raise ConfigurationError(
+            f"{directory} is no federation; make one with `bfl federation create {directory}`"
+        )
     return Topology.load(path)
 
 
@@ -93,11 +95,11 @@ def add_training(directory: Path, topology: Topology, architecture: str) -> None
 
 def runnable_nodes(directory: Path) -> list[Path]:
     """Return the settings of every node that can run: participants only when they have data."""
-    found = []
-    for path in sorted(nodes_directory(directory).glob(f"*/{NODE}")):
-        if 'role = "participant"' not in path.read_text("utf-8") or (path.parent / SHARE).exists():
-            found.append(path)
-    return found
+    return [
+        path
+        for path in sorted(nodes_directory(directory).glob(f"*/{NODE}"))
+        if 'role = "participant"' not in path.read_text("utf-8") or (path.parent / SHARE).exists()
+    ]
 
 
 def _write_node(directory: Path, topology: Topology, msp_id: str, name: str, role: NodeRole) -> None:

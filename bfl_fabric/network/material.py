@@ -113,7 +113,9 @@ def signing_identity(directory: Path, msp_id: str, name: str) -> SigningIdentity
     return SigningIdentity.load(msp_id, place / "certificate.pem", place / "key.pem")
 
 
-def _organization(directory: Path, topology: Topology, plan: OrganizationPlan, now: datetime) -> OrganizationTrust:
+def _organization(
+    directory: Path, topology: Topology, plan: OrganizationPlan, now: datetime
+) -> OrganizationTrust:
     home = organization_directory(directory, plan.msp_id)
     authorities = Authorities.create(home, plan.msp_id, topology.validity_days, now)
     authorities.issue(home, peer_name(plan), NodeOU.PEER, {})
@@ -123,7 +125,10 @@ def _organization(directory: Path, topology: Topology, plan: OrganizationPlan, n
     for name in plan.participants:
         authorities.issue(home, name, NodeOU.CLIENT, {"bfl.role": NodeRole.PARTICIPANT.value})
     return OrganizationTrust(
-        plan.msp_id, plan.msp_id, (authorities.identities.certificate_pem,), (authorities.tls.certificate_pem,)
+        plan.msp_id,
+        plan.msp_id,
+        (authorities.identities.certificate_pem,),
+        (authorities.tls.certificate_pem,),
     )
 
 

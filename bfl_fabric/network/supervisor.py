@@ -158,7 +158,7 @@ def _tail(path: Path, lines: int = 12) -> str:
         return "(no log)"
 
 
-def stop_with_parent(stop: Callable[[], None]) -> None:
+def stop_with_parent(stop: Callable[[], object]) -> None:
     """Call `stop` once when the parent is gone, that is when standard input ends."""
 
     def wait_for_end() -> None:

@@ -32,7 +32,16 @@ _ORGANIZATIONS = (
     ("arden", "Arden", "Arden Royal Infirmary", "uk"),
     ("vasa", "Vasa", "Vasa Cancer Institute", "eu-north"),
 )
-_DEPARTMENTS = ("oncology", "radiology", "pathology", "gynaecology", "surgery", "screening", "genetics", "outpatients")
+_DEPARTMENTS = (
+    "oncology",
+    "radiology",
+    "pathology",
+    "gynaecology",
+    "surgery",
+    "screening",
+    "genetics",
+    "outpatients",
+)
 
 
 class OrganizationPlan(config.Settings):
@@ -85,7 +94,9 @@ class Topology(config.Settings):
         if unknown:
             raise ValueError(f"roles name {sorted(unknown)[0]!r}, which is no organization here")
         if self.roles.aggregator == self.roles.key_holder:
-            raise ValueError("the aggregator must not be the key holder: together they could open single updates")
+            raise ValueError(
+                "the aggregator must not be the key holder: together they could open single updates"
+            )
         return self
 
     @classmethod
@@ -110,7 +121,9 @@ class Topology(config.Settings):
         ]
         for item in self.organizations:
             lines += ["", "[[organizations]]"]
-            lines += [f"{field} = {_quoted(getattr(item, field))}" for field in ("slug", "msp_id", "name", "region")]
+            lines += [
+                f"{field} = {_quoted(getattr(item, field))}" for field in ("slug", "msp_id", "name", "region")
+            ]
             lines.append(f"participants = [{', '.join(map(_quoted, item.participants))}]")
         return "\n".join(lines) + "\n"
 
@@ -149,7 +162,9 @@ def generated(organizations: int, participants: int) -> Topology:
     The first organization coordinates, the second aggregates, the third (of two: the first) holds the key.
     """
     if organizations < 2:
-        raise ConfigurationError("a federation needs at least two organizations: who aggregates must not hold the key")
+        raise ConfigurationError(
+            "a federation needs at least two organizations: who aggregates must not hold the key"
+        )
     if participants < organizations:
         raise ConfigurationError(f"{organizations} organizations need at least as many participants")
     plans = []
@@ -171,7 +186,11 @@ def generated(organizations: int, participants: int) -> Topology:
 def _organization(index: int) -> tuple[str, str, str, str]:
     slug, msp_id, name, region = _ORGANIZATIONS[index % len(_ORGANIZATIONS)]
     lap = index // len(_ORGANIZATIONS)
-    return (slug, msp_id, name, region) if lap == 0 else (f"{slug}-{lap + 1}", f"{msp_id}{lap + 1}", f"{name} {lap + 1}", region)
+    return (
+        (slug, msp_id, name, region)
+        if lap == 0
+        else (f"{slug}-{lap + 1}", f"{msp_id}{lap + 1}", f"{name} {lap + 1}", region)
+    )
 
 
 def _department(number: int) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from bfl_chaincode.api.records import Task, TaskStatus, from_json
-
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
 from bfl_fabric.errors import LedgerRefused, MalformedInput, NotFound
 from bfl_fabric.roles.admission import NodeAdmission

@@ -42,7 +42,12 @@ class AsyncFederation:
     """A connection to a federation with one identity. Make it with `connect_async`."""
 
     def __init__(
-        self, settings: config.ClientSettings, ledger: Ledger, channel: UpdateChannel, blobs: BlobStore, clock: Clock
+        self,
+        settings: config.ClientSettings,
+        ledger: Ledger,
+        channel: UpdateChannel,
+        blobs: BlobStore,
+        clock: Clock,
     ) -> None:
         self.settings = settings
         self.ledger = ledger
@@ -71,7 +76,9 @@ class AsyncFederation:
     def records(kind: type[T], answer: Json) -> list[T]:
         """Read a list of records out of an answer."""
         if not isinstance(answer, list):
-            raise ConfigurationError(f"the contract answered {type(answer).__name__} where a list was expected")
+            raise ConfigurationError(
+                f"the contract answered {type(answer).__name__} where a list was expected"
+            )
         return [from_json(kind, item) for item in answer]
 
     # --- who is there -----------------------------------------------------------------------------
@@ -141,7 +148,8 @@ class AsyncFederation:
             amount = spec.incentive.pool
             if amount:
                 await self.submit(
-                    "reward:Fund", {"task_id": spec.task_id, "amount": amount, "reference": "pool of the task"}
+                    "reward:Fund",
+                    {"task_id": spec.task_id, "amount": amount, "reference": "pool of the task"},
                 )
         return AsyncTask(self, spec.task_id)
 
@@ -201,5 +209,3 @@ async def connect_async(place: str | Path, identity: str = DEFAULT_CLIENT) -> As
 
     async with wiring.client(client_settings(place, identity)) as parts:
         yield AsyncFederation(*parts)
-
-

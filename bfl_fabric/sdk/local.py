@@ -59,8 +59,10 @@ class LocalFederation:
         Nodes that are up before the ledger wait for it.
         """
         specs = [self._spec("ledger", ("ledger", "serve", str(self.place)))]
-        for path in directories.runnable_nodes(self.place):
-            specs.append(self._spec(path.parent.name, ("node", "run", str(path))))
+        specs += [
+            self._spec(path.parent.name, ("node", "run", str(path)))
+            for path in directories.runnable_nodes(self.place)
+        ]
         directories.ledger_address_file(self.place).unlink(missing_ok=True)
         self._supervisor.start(specs)
         return [spec.name for spec in specs]
@@ -78,7 +80,9 @@ class LocalFederation:
     async def _pause(self, deadline: float, problem: str) -> None:
         self._supervisor.check()
         if time.monotonic() > deadline:
-            raise BflError(f"the ledger {problem} after {READY_SECONDS:.0f} s; see {self.place / 'logs' / 'ledger.log'}")
+            raise BflError(
+                f"the ledger {problem} after {READY_SECONDS:.0f} s; see {self.place / 'logs' / 'ledger.log'}"
+            )
         await asyncio.sleep(0.05)
 
     async def found(self, endowment: int) -> None:
@@ -102,7 +106,9 @@ class LocalFederation:
                 await federation.evaluate("federation:GetFederation")
                 return
         for organization in topology.organizations:
-            async with connect_async(self.place, directories.admin_client(topology, organization.msp_id)) as federation:
+            async with connect_async(
+                self.place, directories.admin_client(topology, organization.msp_id)
+            ) as federation:
                 for participant in organization.participants:
                     await federation.submit("federation:EnrolParticipant", {"participant_id": participant})
                 if endowment:

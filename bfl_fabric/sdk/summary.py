@@ -89,10 +89,12 @@ async def _events(federation: AsyncFederation, task_id: str) -> list[LedgerEvent
 def _round(
     view: RoundView, metrics: Mapping[int, Metrics], events: list[LedgerEvent], context: RunContext
 ) -> RoundSummary:
-    assert isinstance(view.round, Round)  # noqa: S101 (a numbered round was asked for)
+    assert isinstance(view.round, Round)
     number = view.round.number
     transactions = sum(1 for item in events if item.event.round == number)
-    return round_summary(view, metrics.get(number), context.traffic.get(number, TrafficSummary()), transactions)
+    return round_summary(
+        view, metrics.get(number), context.traffic.get(number, TrafficSummary()), transactions
+    )
 
 
 def _task(view: RoundView) -> TaskSummary:
@@ -113,9 +115,13 @@ def _task(view: RoundView) -> TaskSummary:
 
 async def _federation(federation: AsyncFederation, view: RoundView) -> FederationSummary:
     roles = view.task.spec.roles
-    by_role = {"coordinator": roles.coordinator, "aggregator": roles.aggregator, "key holder": roles.key_holder}
+    by_role = {
+        "coordinator": roles.coordinator,
+        "aggregator": roles.aggregator,
+        "key holder": roles.key_holder,
+    }
     record = await federation.evaluate("federation:GetFederation")
-    assert isinstance(record, dict)  # noqa: S101 (the contract's result type)
+    assert isinstance(record, dict)
     organizations = tuple(
         OrganizationSummary(
             item.msp_id,

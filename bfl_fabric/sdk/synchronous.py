@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import Balance, ModelRecord, Organization, Participant, Reputation, RoundView
+from bfl_chaincode.api.records import (
+    Balance,
+    ModelRecord,
+    Organization,
+    Participant,
+    Reputation,
+    RoundView,
+    Task,
+)
 from bfl_fabric.domain.ports import Commit
 from bfl_fabric.sdk.federation import DEFAULT_CLIENT, AsyncFederation, client_settings, connect_async
 from bfl_fabric.sdk.task import AsyncTask, RoundSummary
@@ -98,6 +106,9 @@ class Federation:
     def accounts(self) -> list[Balance]:
         return self._loop.run(self._federation.accounts())
 
+    def tasks(self) -> list[Task]:
+        return self._loop.run(self._federation.tasks())
+
     def task(self, task_id: str) -> TaskHandle:
         """Return a handle on an existing task."""
         return TaskHandle(self, self._loop.run(self._federation.task(task_id)))
@@ -112,9 +123,7 @@ class Federation:
         described, initial = describe(f"user:{terms.task_id}", model, terms.seed)
         return TaskHandle(self, self._loop.run(self._federation.publish(terms, described, initial)))
 
-    def join(
-        self, participant_id: str, model: Callable[[], torch.nn.Module], data: DataLoader[Any]
-    ) -> Silo:
+    def join(self, participant_id: str, model: Callable[[], torch.nn.Module], data: DataLoader[Any]) -> Silo:
         """Run a silo in this process: it registers for published tasks and takes part in their rounds.
 
         The silo trains `model()` on `data` and sends encrypted updates only; it stops with the federation.

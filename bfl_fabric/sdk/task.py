@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
     Balance,
     ModelRecord,
@@ -137,7 +138,7 @@ class AsyncTask:
         receipts = [receipt.participant_id for receipt in view.receipts]
         accuracy = None
         if view.round.phase in (Phase.PUBLISHED, Phase.SETTLED):
-            request = {"task_id": self.task_id, "round": view.round.number}
+            request: dict[str, Json] = {"task_id": self.task_id, "round": view.round.number}
             record = from_json(ModelRecord, await self._federation.evaluate("model:Get", request))
             accuracy = record.metrics.accuracy_ppb
         return RoundSummary(

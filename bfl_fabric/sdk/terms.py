@@ -60,9 +60,13 @@ class TaskTerms:
 
     def encryption(self, parameters_digest: str) -> EncryptionTerms:
         """Return the encryption terms for a scheme whose parameters have this digest."""
-        return EncryptionTerms(self.scheme, parameters_digest, self.value_bits, self.clip, self.max_total_weight)
+        return EncryptionTerms(
+            self.scheme, parameters_digest, self.value_bits, self.clip, self.max_total_weight
+        )
 
-    def spec(self, model: ModelTerms, roles: RoleTerms, organizations: int, parameters_digest: str) -> TaskSpec:
+    def spec(
+        self, model: ModelTerms, roles: RoleTerms, organizations: int, parameters_digest: str
+    ) -> TaskSpec:
         """Return the complete spec; attestations default to the majority of the organizations."""
         majority = organizations // 2 + 1
         return TaskSpec(

@@ -47,7 +47,9 @@ ROUND = 1
 class Rehearsal:
     """Clients of one embedded ledger; make it with `rehearsal`."""
 
-    def __init__(self, place: Path, topology: Topology, service: LedgerService, ledger: EmbeddedLedger) -> None:
+    def __init__(
+        self, place: Path, topology: Topology, service: LedgerService, ledger: EmbeddedLedger
+    ) -> None:
         self.topology = topology
         self.embedded = ledger
         self._place = place
@@ -63,7 +65,9 @@ class Rehearsal:
     def silos(self) -> dict[str, GatewayLedger]:
         """Return every participant's client by participant id."""
         return {
-            name: self.client(item.msp_id, name) for item in self.topology.organizations for name in item.participants
+            name: self.client(item.msp_id, name)
+            for item in self.topology.organizations
+            for name in item.participants
         }
 
     async def open_round(self) -> dict[str, GatewayLedger]:
@@ -91,7 +95,8 @@ class Rehearsal:
     async def _found(self) -> None:
         first = self.topology.organizations[0]
         organizations: list[Json] = [
-            {"msp_id": item.msp_id, "name": item.name, "region": item.region} for item in self.topology.organizations
+            {"msp_id": item.msp_id, "name": item.name, "region": item.region}
+            for item in self.topology.organizations
         ]
         founding: dict[str, Json] = {
             "federation_id": self.topology.federation_id,
@@ -101,7 +106,9 @@ class Rehearsal:
         await self.client(first.msp_id, admin_name(first)).submit("federation:Found", founding)
         for item in self.topology.organizations:
             admin = self.client(item.msp_id, admin_name(item))
-            enrolments = [admin.submit("federation:EnrolParticipant", {"participant_id": x}) for x in item.participants]
+            enrolments = [
+                admin.submit("federation:EnrolParticipant", {"participant_id": x}) for x in item.participants
+            ]
             endowment: dict[str, Json] = {"msp_id": item.msp_id, "amount": 1_000, "reference": "endowment"}
             await asyncio.gather(*enrolments, admin.submit("reward:Mint", endowment))
 
@@ -140,7 +147,9 @@ async def rehearsal(place: Path, participants: int, organizations: int = 3) -> A
     """Make a federation in an empty directory and serve its ledger to this process."""
     topology = generated(organizations, participants)
     material.create_material(place, topology)
-    peers = [material.signing_identity(place, o.msp_id, material.peer_name(o)) for o in topology.organizations]
+    peers = [
+        material.signing_identity(place, o.msp_id, material.peer_name(o)) for o in topology.organizations
+    ]
     orderer = material.signing_identity(place, material.ORDERER_MSP, material.ORDERER)
     genesis = common_pb2.Block.FromString((place / material.GENESIS).read_bytes())
     ledger = EmbeddedLedger.create(

@@ -1,4 +1,5 @@
 """Torch models, local training and data sets: the only room of torch and scikit-learn.
 
-`profiles`, `schemas`, `tables` and `splits` load neither; `datasets` loads scikit-learn; the rest loads torch.
+`profiles`, `schemas`, `tables`, `splits`, `containers` and `export` load neither; `datasets` loads scikit-learn;
+the rest loads torch.
 """

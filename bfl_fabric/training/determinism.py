@@ -40,6 +40,7 @@ def deterministic(seed: int) -> Iterator[torch.Generator]:
         torch.set_num_threads(1)
         # the same switch as torch.use_deterministic_algorithms, which would import the compiler for seconds
         torch.set_deterministic_debug_mode("error")
+        # off by default; the one switch that cannot be put back, as torch does not tell what it was
         torch.set_flush_denormal(False)
         yield torch.Generator().manual_seed(seed)
 

@@ -28,7 +28,9 @@ with bfl_fabric.connect(sys.argv[1]) as federation:
 
     print("earned", task.rewards())
     for record in task.lineage():
-        print(f"round {record.round}: model {record.digest[:12]} of {', '.join(record.contributors) or 'nobody'}")
+        print(
+            f"round {record.round}: model {record.digest[:12]} of {', '.join(record.contributors) or 'nobody'}"
+        )
     trained = task.load_into(model())
     points, labels = next(iter(own_data(9)))
     print("accuracy on fresh data", (trained(points).argmax(1) == labels).float().mean().item())

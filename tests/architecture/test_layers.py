@@ -44,16 +44,22 @@ def test_a_module_keeps_to_the_house_rules(path: Path) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
             names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-            assert not {"pickle", "marshal", "shelve", "dill"} & set(names), f"{path}:{node.lineno} imports a pickle"
+            assert not {"pickle", "marshal", "shelve", "dill"} & set(names), (
+                f"{path}:{node.lineno} imports a pickle"
+            )
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in {"eval", "exec"}, f"{path}:{node.lineno} runs text as code"
-    assert path.stem not in {"utils", "helpers", "common", "misc", "manager"}, f"{path} says nothing by its name"
+    assert path.stem not in {"utils", "helpers", "common", "misc", "manager"}, (
+        f"{path} says nothing by its name"
+    )
     if path.read_text("utf-8").strip() and path.name != "__main__.py":
         assert ast.get_docstring(tree), f"{path} does not say what it decides"
 
 
 def test_no_committed_file_names_a_registry_or_a_private_path() -> None:
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout.split("\0")
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout.split(
+        "\0"
+    )
     forbidden = ["/" + "root/", "files." + "pythonhosted.org", "pypi" + ".org/simple"]
     for name in filter(None, files):
         path = ROOT / name

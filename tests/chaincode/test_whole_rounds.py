@@ -78,6 +78,7 @@ def test_publishing_puts_the_initial_model_at_the_root_of_the_lineage() -> None:
     assert root["digest"] == digest("initial model")
     assert root["size_bytes"] == 48
     assert root["parent_digest"] == ""
+    assert (root["total_weight"], root["metrics"]["samples"], root["contributors"]) == (0, 0, [])
 
 
 def test_a_registration_can_be_withdrawn_and_made_again_with_another_count() -> None:
@@ -86,6 +87,34 @@ def test_a_registration_can_be_withdrawn_and_made_again_with_another_count() -> 
     scenario.submit(silo("alpha-1"), "task:Register", task_id=TASK, samples=55)
     found = scenario.evaluate("task:ListRegistrations", task_id=TASK)
     assert {row["participant_id"]: row["samples"] for row in found}["alpha-1"] == 55
+
+
+def test_samples_may_be_exactly_the_least_and_exactly_the_most_that_a_task_asks_for() -> None:
+    scenario = at("published")
+    for name, samples in (("alpha-1", 10), ("alpha-2", 1000)):
+        found = scenario.submit(silo(name), "task:Register", task_id=TASK, samples=samples)
+        assert found["samples"] == samples
+
+
+def test_a_task_may_start_with_exactly_the_weight_that_a_sum_can_hold() -> None:
+    scenario = at("enrolled")
+    scenario.create(encryption__max_total_weight=sum(SAMPLES.values()))
+    for step in (scenario.publish, scenario.register, scenario.open_epoch, scenario.mint, scenario.fund):
+        step()
+    scenario.start()
+    assert scenario.open()["cohort"] == ALL
+
+
+def test_terms_may_lie_exactly_on_their_limits() -> None:
+    scenario = at("enrolled")
+    drafted = scenario.create(
+        encryption__max_total_weight=2**15,
+        cohort__target=3,
+        verification__attestations=3,
+        verification__receipts=3,
+        incentive__pool=2000,
+    )
+    assert drafted["status"] == "DRAFT"
 
 
 def test_before_the_first_round_the_view_has_the_task_the_key_and_the_registrations() -> None:

@@ -14,6 +14,7 @@ from tests.simulation.world import ALPHA, PATIENCE, SAMPLES, SILOS, TASK, Member
 
 if TYPE_CHECKING:
     from bfl_fabric.domain.ports import Float32Vector, Int64Vector
+    from tests.simulation.simulation import Simulation
 
 WAY = (
     "round:Open",
@@ -33,8 +34,16 @@ async def all_rounds(world: World, last: RoundView) -> list[RoundView]:
     return [await world.reader.round(TASK, number) for number in range(1, count + 1)]
 
 
-async def check(world: World, last: RoundView) -> list[RoundView]:
+async def check(simulation: Simulation, last: RoundView) -> list[RoundView]:
     """Check everything; return all rounds."""
+    world = simulation.world
+    rounds = await check_safety(world, last)
+    check_progress(simulation, rounds)
+    return rounds
+
+
+async def check_safety(world: World, last: RoundView) -> list[RoundView]:
+    """Check what holds even when some actors lie; return all rounds."""
     rounds = await all_rounds(world, last)
     lineage = await world.reader.lineage(TASK)
     check_end(last, rounds)
@@ -57,6 +66,15 @@ def check_end(last: RoundView, rounds: list[RoundView]) -> None:
     else:
         tail = [_round(view).phase for view in rounds[-PATIENCE.aborts_in_a_row :]]
         assert tail == [Phase.ABORTED] * PATIENCE.aborts_in_a_row, f"abandoned after {tail}"
+
+
+def check_progress(simulation: Simulation, rounds: list[RoundView]) -> None:
+    """Honest actors never disagree, and a round that meets no fault is never aborted."""
+    for view in rounds:
+        round_ = _round(view)
+        assert "different aggregates" not in round_.reason
+        if round_.number > simulation.quiet_after_round and simulation.deliverers is None:
+            assert round_.phase is Phase.SETTLED, f"round {round_.number}: {round_.reason}"
 
 
 def check_phases(world: World, rounds: list[RoundView]) -> None:

@@ -93,7 +93,7 @@ def play(chosen: Plan, *, embedded: bool = False, deliverers: Deliverers | None 
 
         async def whole() -> Played:
             last = await simulation.play()
-            return Played(simulation, last.task.status, await check(simulation.world, last))
+            return Played(simulation, last.task.status, await check(simulation, last))
 
         try:
             return asyncio.run(whole())

@@ -55,13 +55,14 @@ class Stuck(AssertionError):
 @dataclass(slots=True)
 class Simulation:
     """One play of a plan. `trace` says what each operation did, `begun` how many persisted steps each actor had
-    taken when the first round was still to be opened."""
+    taken when the first round was still to be opened, `quiet_after_round` the last round that met faults."""
 
     plan: Plan
     world: World
     trace: list[str] = field(default_factory=list)
     deliverers: Deliverers | None = None
     begun: dict[str, int] = field(default_factory=dict)
+    quiet_after_round: int = 0
 
     @classmethod
     def create(cls, plan: Plan, stage: Stage, deliverers: Deliverers | None = None) -> Simulation:
@@ -149,6 +150,7 @@ class Simulation:
     # --- the honest end -------------------------------------------------------------------------
 
     async def _finish(self) -> RoundView:
+        self.quiet_after_round = await self._round_number()
         for actor in self.world.actors.values():
             actor.faults.clear()
             actor.clock.skew_ms = 0

@@ -12,7 +12,7 @@ from bfl_fabric.roles.progress import ignore
 from bfl_fabric.testing.clock import ManualClock
 from bfl_fabric.testing.contract import ContractHost
 from bfl_fabric.testing.faults import Fault
-from tests.simulation.invariants import check
+from tests.simulation.invariants import check_safety
 from tests.simulation.world import TASK, Terms, World
 
 
@@ -38,7 +38,7 @@ async def _play(folder: Path, *, faulty: bool) -> float:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert clock.sleeper_count == 0
-    await check(world, await world.reader.current(TASK))
+    await check_safety(world, await world.reader.current(TASK))
     return seconds
 
 

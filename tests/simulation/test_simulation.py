@@ -59,9 +59,15 @@ def test_nothing_goes_wrong_when_nothing_goes_wrong() -> None:
     assert failures == []
 
 
+FEW = frozenset({"silo-a1", "silo-c1"})
+PAIR = Terms(rounds=2, minimum=2)
+BOTH_ROUNDS = {1: FEW, 2: FEW}
+
+
 @pytest.fixture(scope="module")
 def calm() -> Played:
-    return play(quiet())
+    """Two rounds of two silos, without a crash."""
+    return play(quiet(terms=PAIR), deliverers=BOTH_ROUNDS)
 
 
 @pytest.mark.parametrize("name", ["coordinator-a", "aggregator-b", "verifier-a", "key-holder-c", "silo-a1"])
@@ -70,7 +76,7 @@ def test_a_crash_at_any_persisted_step_changes_nothing(calm: Played, name: str) 
     steps = calm.simulation.world.actors[name].switch.passed - calm.simulation.begun[name]
     assert steps >= 6
     for step, after_effect in [*((step, False) for step in range(1, steps + 1)), (steps, True)]:
-        crashed = play(Plan(0, SHORT, (DieAt(name, step, after_effect),)))
+        crashed = play(Plan(0, PAIR, (DieAt(name, step, after_effect),)), deliverers=BOTH_ROUNDS)
         assert any("crashed" in line for line in crashed.simulation.trace), f"step {step} was not reached"
         assert crashed.models == calm.models, f"{name} at step {step}"
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bfl_chaincode.api.records import ModelRecord
-
 from bfl_fabric.cli.demo import DemoChoice
 from bfl_fabric.cli.demo_data import DemoData, prepare_data
 from bfl_fabric.network.topology import Topology, generated
@@ -52,7 +51,9 @@ def terms_of(plan: Plan, data: DemoData) -> TaskTerms:
 def prepared(place: Path, plan: Plan) -> tuple[Topology, DemoData]:
     """Make the directory of a federation whose silos have data."""
     topology = generated(plan.organizations, plan.participants)
-    choice = DemoChoice("breast-cancer", plan.rounds, plan.organizations, plan.participants, plan.seed, place, False)
+    choice = DemoChoice(
+        "breast-cancer", plan.rounds, plan.organizations, plan.participants, plan.seed, place, False
+    )
     data = prepare_data(choice, topology)
     LocalFederation.create(place, topology)
     data.hand_out(place, topology)

@@ -7,12 +7,10 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
 from rich.console import Console
 
 from bfl_chaincode.api.records import PPB
@@ -32,12 +30,12 @@ def bfl(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """Run the demonstration as it is, in a directory whose name is not easy."""
     place = tmp_path_factory.mktemp("demo with späces")
     result = bfl("demo", "--json", cwd=place)
     assert result.returncode == 0, result.stderr
-    yield place / "bfl-demo" / "latest", json.loads(result.stdout)
+    return place / "bfl-demo" / "latest", json.loads(result.stdout)
 
 
 def audit(place: Path, genesis: str) -> AuditReport:
@@ -83,7 +81,9 @@ class TestDemo:
                 content = path.read_bytes()
                 assert not any(key in content for key in keys), path
 
-    def test_two_runs_end_with_the_same_models(self, demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    def test_two_runs_end_with_the_same_models(
+        self, demo: tuple[Path, dict[str, Any]], tmp_path: Path
+    ) -> None:
         _, first = demo
         result = bfl("demo", "--json", "--rounds", "2", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
@@ -91,7 +91,8 @@ class TestDemo:
         models = [[item["model_digest"] for item in run["rounds"][:2]] for run in (first, second)]
         assert models[0] == models[1]
         alignments = [
-            [payout["alignment"] for item in run["rounds"][:2] for payout in item["payouts"]] for run in (first, second)
+            [payout["alignment"] for item in run["rounds"][:2] for payout in item["payouts"]]
+            for run in (first, second)
         ]
         assert alignments[0] == alignments[1]
 
@@ -106,7 +107,9 @@ class TestDemo:
         assert other.returncode == 3
 
     @pytest.mark.timeout(600)
-    def test_any_flipped_byte_is_found_and_named(self, demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    def test_any_flipped_byte_is_found_and_named(
+        self, demo: tuple[Path, dict[str, Any]], tmp_path: Path
+    ) -> None:
         place, summary = demo
         copy = tmp_path / "copy"
         shutil.copytree(place, copy)
@@ -117,7 +120,9 @@ class TestDemo:
         models = [path for path in ciphertexts if path.name == final]
         assert models
         for number in range(FLIPS):
-            target = (copy / "ledger" / "blocks.bin", chosen.choice(ciphertexts), chosen.choice(models))[number % 3]
+            target = (copy / "ledger" / "blocks.bin", chosen.choice(ciphertexts), chosen.choice(models))[
+                number % 3
+            ]
             flip_and_audit(target, chosen, copy, genesis)
 
 
@@ -133,5 +138,7 @@ def flip_and_audit(target: Path, chosen: random.Random, copy: Path, genesis: str
     finally:
         target.write_bytes(original)
     assert not report.passed, f"byte {position} of {target.name}"
-    named = [failure for failure in report.failures if failure.block >= 0 or failure.transaction_id or failure.blob]
+    named = [
+        failure for failure in report.failures if failure.block >= 0 or failure.transaction_id or failure.blob
+    ]
     assert named, f"byte {position} of {target.name}: {[str(f) for f in report.failures][:3]}"

@@ -17,8 +17,12 @@ async def committed(place: Path) -> tuple[int, Counter[int]]:
         silos = await federation.open_round()
         before = federation.embedded.height
         commits = await federation.commit_all(silos)
-        blocks = [parse_block(federation.embedded.raw_block(n)) for n in range(before, federation.embedded.height)]
-        return len({commit.transaction_id for commit in commits}), Counter(code for b in blocks for code in b.flags)
+        blocks = [
+            parse_block(federation.embedded.raw_block(n)) for n in range(before, federation.embedded.height)
+        ]
+        return len({commit.transaction_id for commit in commits}), Counter(
+            code for b in blocks for code in b.flags
+        )
 
 
 def test_a_hundred_commitments_at_once_are_all_valid_at_the_first_try(tmp_path: Path) -> None:

@@ -34,7 +34,10 @@ def test_twenty_kills_of_every_process_kind_leave_every_model_the_same(tmp_path:
                 name
                 for name in names
                 if name.startswith(kind)
-                or (kind == "silo" and not name.startswith(("ledger", "coordinator", "aggregator", "verifier", "key")))
+                or (
+                    kind == "silo"
+                    and not name.startswith(("ledger", "coordinator", "aggregator", "verifier", "key"))
+                )
             ]
             name = chosen.choice(fitting)
             await asyncio.sleep(chosen.uniform(0.2, 1.5))

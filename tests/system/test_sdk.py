@@ -23,15 +23,23 @@ def test_the_documented_script_trains_a_users_own_model_and_reads_its_rewards(tm
     assert len(EXAMPLE.read_text("utf-8").splitlines()) < 40
     place = tmp_path / "my federation"
     made = subprocess.run(
-        bfl("federation", "create", str(place), "--organizations", "2", "--participants", "4"), cwd=ROOT, timeout=60
+        bfl("federation", "create", str(place), "--organizations", "2", "--participants", "4"),
+        cwd=ROOT,
+        timeout=60,
     )
     assert made.returncode == 0
-    with subprocess.Popen(bfl("federation", "up", str(place)), cwd=ROOT, stdout=subprocess.PIPE, text=True) as up:
+    with subprocess.Popen(
+        bfl("federation", "up", str(place)), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as up:
         assert up.stdout is not None
         try:
             assert any("ready" in line for line in up.stdout)
             ran = subprocess.run(
-                [sys.executable, str(EXAMPLE), str(place)], cwd=ROOT, capture_output=True, text=True, timeout=180
+                [sys.executable, str(EXAMPLE), str(place)],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=180,
             )
         finally:
             started = time.monotonic()

@@ -39,7 +39,9 @@ def digest_of(text: str) -> str:
 def sample_run(rounds: int = 10, participants: int = 6, aborted: int = 0) -> RunSummary:
     """Return a made-up run; `aborted` is the number of a round that found too few members."""
     source = random.Random(7)
-    names = [f"silo-{index // 2 + 1}{'ab'[index % 2]}" for index in range(participants)]
+    names = [
+        f"clinic-{index // 2 + 1}-{('oncology', 'radiology')[index % 2]}" for index in range(participants)
+    ]
     home = {name: ORGANIZATIONS[index // 2 % 3].msp_id for index, name in enumerate(names)}
     reputation = dict.fromkeys(names, 500_000_000)
     balance = dict.fromkeys(names, 0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bfl_fabric.audit.figures import nice_ticks, spread
+from bfl_fabric.audit.figures import LONGEST_LABEL, label_room, nice_ticks, shortened, spread
 from bfl_fabric.audit.markup import Markup, element, escape, join, raw_style
 from bfl_fabric.audit.report_tables import amount, byte_size, percent, signed
 
@@ -41,6 +41,15 @@ def test_labels_are_spread_without_changing_their_order(positions: list[float]) 
     lines = [placed[index] for index in order]
     assert all(second - first >= gap - 1e-6 for first, second in pairwise(lines))
     assert all(-1e-6 <= line <= 300 + 1e-6 for line in lines)
+
+
+def test_labels_beside_a_plot_are_short_and_have_their_room() -> None:
+    long = "a-participant-with-a-very-long-name-indeed"
+    assert shortened("silo") == "silo"
+    assert len(shortened(long)) == LONGEST_LABEL
+    assert shortened(long).endswith("…")
+    assert label_room([long, "silo"]) == label_room([long * 2])
+    assert label_room([]) == 0
 
 
 def test_labels_that_have_room_stay_where_they_are() -> None:

@@ -76,7 +76,12 @@ def test_a_federation_that_is_not_there_is_named_with_what_to_do(tmp_path: Path)
 
 
 def test_settings_with_an_unknown_key_name_file_and_key(tmp_path: Path) -> None:
-    assert bfl("federation", "create", str(tmp_path / "fed"), "--organizations", "2", "--participants", "2").returncode == 0
+    assert (
+        bfl(
+            "federation", "create", str(tmp_path / "fed"), "--organizations", "2", "--participants", "2"
+        ).returncode
+        == 0
+    )
     settings = next((tmp_path / "fed" / "nodes").glob("verifier-*/node.toml"))
     settings.write_text("verbose = true\n" + settings.read_text("utf-8"), "utf-8")
     result = bfl("node", "run", str(settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,34 @@ def test_a_certificate_is_good_only_in_its_time(bench: Bench) -> None:
     bench.clock.at_ms += 2 * 24 * 3600 * 1000
     with pytest.raises(GatewayFailure, match="identity expired"):
         bench.evaluate("get", "key")
+
+
+# --- the state database -------------------------------------------------------------------------
+
+
+def test_nobody_else_can_read_the_files(bench: Bench, directory: Path) -> None:
+    bench.submit("put", "key", "value")
+    modes = {path.name: path.stat().st_mode & 0o077 for path in directory.iterdir()}
+    assert set(modes.values()) == {0}, modes
+
+
+def test_refused_transactions_leave_no_connections_behind(bench: Bench) -> None:
+    for _ in range(20):
+        with pytest.raises(GatewayFailure):
+            bench.evaluate("fail", "no")
+    assert len(os.listdir(f"/proc/{os.getpid()}/fd")) < 200
+    assert len(bench.ledger._chain._opened._idle) == 1
+
+
+def test_many_threads_may_read_while_blocks_are_committed(bench: Bench) -> None:
+    bench.submit("put", "key", "0")
+
+    def read_often(_: int) -> set[bytes]:
+        return {bench.evaluate("get", "key") for _ in range(10)}
+
+    with ThreadPoolExecutor(4) as pool:
+        readings = [pool.submit(read_often, number) for number in range(4)]
+        for number in range(1, 8):
+            bench.submit("put", "key", str(number))
+        seen = set.union(*(reading.result() for reading in readings))
+    assert seen <= {str(number).encode() for number in range(8)}

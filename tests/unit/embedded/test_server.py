@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 import pytest
 from fabric_protos.gateway import gateway_pb2, gateway_pb2_grpc
+from fabric_protos.peer import events_pb2_grpc
 
 from bfl_fabric.clock import SystemClock
 from bfl_fabric.embedded import server as server_module
@@ -23,6 +24,7 @@ from bfl_fabric.embedded.server import LedgerServer, ServerTls, serve, wait_unti
 from bfl_fabric.embedded.service import LedgerService
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.fabric.authority import CertificateAuthority
+from bfl_fabric.fabric.deliver import Seek, Stamp, seek_envelope
 from tests.conformance.federation import CHAINCODE, Federation, found
 from tests.conformance.probe_contract import ProbeContract
 
@@ -257,5 +259,43 @@ def test_waiting_for_a_ledger_that_is_not_there_ends(tmp_path: Path) -> None:
     async def work() -> None:
         with pytest.raises(ConfigurationError, match="no ledger answers"):
             await wait_until_ready("127.0.0.1:9", ROOTS, 0.3)
+
+    run(work())
+
+
+def test_a_stream_on_which_nothing_is_asked_for_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "SEEK_SECONDS", 0.2)
+
+    async def work() -> None:
+        async with listening(tmp_path / "ledger") as address:
+            credentials = grpc.ssl_channel_credentials(ROOTS)
+            async with grpc.aio.secure_channel(address, credentials) as channel:
+                silent = events_pb2_grpc.DeliverStub(channel).Deliver(timeout=10)
+                assert [response async for response in silent] == []
+
+    run(work())
+
+
+def test_filtered_blocks_have_ids_codes_and_event_names_only(tmp_path: Path) -> None:
+    client = FEDERATION.clients[0]
+    stamp = Stamp(os.urandom(24), SystemClock().now_ms())
+    envelope = seek_envelope("probe-channel", Seek(0, 1), client, stamp)
+
+    async def work() -> None:
+        async with listening(tmp_path / "ledger") as address:
+            credentials = grpc.ssl_channel_credentials(ROOTS)
+            async with grpc.aio.secure_channel(address, credentials) as channel:
+                stream = events_pb2_grpc.DeliverStub(channel).DeliverFiltered(timeout=10)
+                await stream.write(envelope)
+                responses = [await stream.read() for _ in range(3)]
+                stream.cancel()
+        blocks = [item.filtered_block for item in responses[:2]]
+        assert [block.number for block in blocks] == [0, 1]
+        (transaction,) = blocks[1].filtered_transactions
+        assert len(transaction.txid) == 64
+        assert transaction.tx_validation_code == 0
+        assert responses[2].WhichOneof("Type") == "status"
 
     run(work())

@@ -9,12 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
-from bfl_chaincode.api import canonical
 from fabric_protos.common import common_pb2, configtx_pb2
 from fabric_protos.gateway import gateway_pb2
 from fabric_protos.orderer import ab_pb2_grpc
 from fabric_protos.peer import configuration_pb2
 
+from bfl_chaincode.api import canonical
 from bfl_fabric.clock import SystemClock
 from bfl_fabric.errors import LedgerRefused, ProgramsMissing
 from bfl_fabric.fabric.channel import ChannelConfig, Consensus, Endpoint

@@ -186,10 +186,10 @@ def test_collect_respects_the_lock_of_another_process(area: IncomingArea, tmp_pa
     assert IncomingArea(tmp_path).collect(int(time.time() * 1000) + 60_000) == 1
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.integers(1, 2500), min_size=1, max_size=8),
-    sync_every=st.integers(150, 1500),
+    sync_every=st.integers(400, 1500),
     lost=st.integers(0, 3000),
 )
 def test_a_power_cut_never_leaves_unsynced_bytes_trusted(

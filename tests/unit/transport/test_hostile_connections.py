@@ -143,12 +143,11 @@ async def hold_streams(
     stack: AsyncExitStack, node: NodeProcess, identities: list[str], each: int
 ) -> list[Any]:
     """Open uploads that send their header and then nothing, over connections of their own."""
-    streams = []
+    streams: list[Any] = []
     for identity in identities:
         channel = await stack.enter_async_context(channel_of(node, node.credentials("BetaMSP", identity)))
         header = header_of(UpdateName("task-1", 3, identity), DIGEST, len(DATA))
-        for _ in range(each):
-            streams.append(asyncio.create_task(send(channel, [header], pause_seconds=15)))
+        streams += [asyncio.create_task(send(channel, [header], pause_seconds=15)) for _ in range(each)]
     await asyncio.sleep(0.3)
     return streams
 

@@ -296,7 +296,6 @@ def malformed_headers(uploader: Uploader) -> dict[str, pb.UploadRequest]:
         "no task": renamed(task_id=""),
         "a long task": renamed(task_id="t" * 129),
         "a task with a line break": renamed(task_id="task\n1"),
-        "round 0": renamed(round=0),
         "no name": pb.UploadRequest(header=pb.UploadHeader(digest=bytes(32), size_bytes=1)),
         "no header": chunk_of(0, DATA[:5000]),
         "an empty message": pb.UploadRequest(),
