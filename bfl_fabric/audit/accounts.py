@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Entry, Settlement, Task
-
 from bfl_fabric.audit.authority import field_of
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded, Transaction

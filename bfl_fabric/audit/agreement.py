@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bfl_chaincode.api.records import Attestation, Phase, Round, ScoreSheet, Task
-
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded
 from bfl_fabric.audit.phases import name_of

@@ -12,7 +12,6 @@ from enum import Enum, auto
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import NodeRole, Organization, Participant, RoleTerms, Task
-
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import DIGEST_INDEX, History, Transaction, type_of
 

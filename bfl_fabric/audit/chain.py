@@ -15,7 +15,6 @@ from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.api.records import from_json
-
 from bfl_fabric.audit.findings import Check, Findings, Place
 from bfl_fabric.audit.history import History, Transaction
 from bfl_fabric.errors import AuditFailed, BflError

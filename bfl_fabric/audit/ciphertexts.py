@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import KeyEpoch, Phase, Round, TaskSpec, UpdateCommitment
-
 from bfl_fabric.audit.blobs import Blobs
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded

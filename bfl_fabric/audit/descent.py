@@ -6,7 +6,6 @@ Decides that every model record says what its round says, and that the chain of 
 from __future__ import annotations
 
 from bfl_chaincode.api.records import Evaluation, Metrics, ModelRecord, Round, Task
-
 from bfl_fabric.audit.agreement import MODEL_BYTES_PER_PARAMETER
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded

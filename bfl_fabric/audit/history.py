@@ -14,7 +14,6 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from bfl_chaincode.api import canonical, records
 from bfl_chaincode.api.canonical import Json, NotCanonical
-
 from bfl_fabric.audit.findings import Check, Findings, Place
 
 T = TypeVar("T")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import ModelRecord
-
 from bfl_fabric.errors import AuditFailed, NotFound
 
 FORMAT_VERSION = 1

@@ -1,16 +1,15 @@
 """The opened half of a round, computed again: the sum, the model and the direction made of it, the scores' total.
 
 Decides what follows from a released sum. That the sum is what the aggregate encrypts cannot be repeated without the
-key holder's secret; the scores, which were opened apart from it, must agree with it where the scheme can say how.
+key holder's secret; the scores, which were opened apart from it, must agree with it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.records import Round, ScoreSheet
-
 from bfl_fabric.audit.ciphertexts import Workshop, direction_of
 from bfl_fabric.audit.findings import Check
 from bfl_fabric.audit.history import Recorded
@@ -19,15 +18,7 @@ from bfl_fabric.domain.ports import AggregationScheme
 from bfl_fabric.errors import BflError
 
 if TYPE_CHECKING:
-    from bfl_fabric.domain.ports import Int8Vector, Int64Vector
-
-
-@runtime_checkable
-class ScoreBounds(Protocol):
-    """A scheme that can say what the scores of a round must add up to."""
-
-    def score_bounds(self, total: Int64Vector, direction: Int8Vector, members: int) -> tuple[int, int]:
-        """Return the least and the greatest that the opened scores of `members` uploads with this sum add up to."""
+    from bfl_fabric.domain.ports import Int64Vector
 
 
 class RoundResult:
@@ -70,7 +61,7 @@ class RoundResult:
     def _check_scores(self, total: Int64Vector) -> None:
         record = self._round
         sheet = self._shop.history.find(ScoreSheet, record.task_id, record.number)
-        if sheet is None or not record.direction_digest or not isinstance(self._scheme, ScoreBounds):
+        if sheet is None or not record.direction_digest or self._scheme is None:
             return
         direction = direction_of(self._shop, self._recorded)
         if direction is None:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from bfl_chaincode.api.records import KeyEpoch, Phase, Round, Task, TaskStatus
-
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded
 

@@ -19,7 +19,6 @@ from bfl_chaincode.api.records import (
     Task,
     to_json,
 )
-
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Transaction
 

@@ -18,7 +18,6 @@ from bfl_chaincode.api.records import (
     Task,
     UpdateCommitment,
 )
-
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded
 from bfl_fabric.audit.payouts import FRESH, Standing, advance, payouts

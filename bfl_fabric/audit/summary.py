@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from bfl_chaincode.api import canonical, records
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Metrics, RoundView
-
 from bfl_fabric.audit.findings import AuditReport
 
 

@@ -21,7 +21,6 @@ from bfl_chaincode.api.records import (
     TaskStatus,
     to_json,
 )
-
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded
 

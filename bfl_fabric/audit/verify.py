@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bfl_chaincode.api.records import KeyEpoch, Round, Task
-
 from bfl_fabric.audit.accounts import check_accounts
 from bfl_fabric.audit.agreement import check_agreement
 from bfl_fabric.audit.authority import check_authority

@@ -289,6 +289,12 @@ class AggregationScheme(Protocol):
     def score(self, upload: Path, direction: Int8Vector) -> bytes:
         """Return a score ciphertext whose opening is ⟨values, direction⟩ and nothing else."""
 
+    def score_bounds(self, total: Int64Vector, direction: Int8Vector, members: int) -> tuple[int, int]:
+        """Return the least and the greatest that the opened scores of `members` uploads with this sum add up to.
+
+        So everybody can hold a key holder's scores, which only it can open, against the sum that all can read.
+        """
+
     def score_size_bytes(self, parameter_count: int) -> int:
         """Return the exact wire length of one score ciphertext."""
 

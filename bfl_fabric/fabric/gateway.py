@@ -52,6 +52,7 @@ __all__ = [
     "GatewayDetail",
     "GatewayFailure",
     "GatewayLedger",
+    "GatewaySettings",
     "GatewayStatus",
     "GatewayTransport",
     "GrpcGatewayTransport",

@@ -16,6 +16,7 @@ from fabric_protos.peer import chaincode_pb2, proposal_pb2
 
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.fabric.channel import ChannelConfig
+from bfl_fabric.fabric.deliver import TIME_WINDOW_MS
 from bfl_fabric.fabric.envelopes import HeaderType
 from bfl_fabric.fabric.identity import Identity, Signer
 from bfl_fabric.fabric.policy import Member
@@ -143,9 +144,12 @@ def parse_proposal(proposal_bytes: bytes) -> Proposal:
 def check_proposal(signed: Any, config: ChannelConfig, now_ms: int) -> tuple[Proposal, Member]:
     """Check a `protos.SignedProposal` as an endorsing peer does, and return it with the member who sent it.
 
-    The channel must be this one, the creator a member now, the signature good. Raises MalformedInput, NotTrusted.
+    The channel must be this one, the proposal fresh (contracts take their time from it), the creator a member now,
+    the signature good. Raises MalformedInput, NotTrusted.
     """
     proposal = parse_proposal(signed.proposal_bytes)
+    if abs(now_ms - proposal.timestamp_ms) > TIME_WINDOW_MS:
+        raise MalformedInput("the proposal is too old, or the clocks differ")
     if proposal.invocation.channel_id != config.channel_id:
         raise MalformedInput(f"the proposal is for channel {proposal.invocation.channel_id!r}")
     Identity.parse_strict(proposal.creator)

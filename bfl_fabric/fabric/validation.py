@@ -73,9 +73,11 @@ def validate_entries(
     """
     result = BlockVerdict()
     rules = EndorsementRules(config, state)
-    for entry in entries:
-        verdict = _judge(entry, config, rules, seen)
-        result.verdicts.append(verdict)
+    for index, entry in enumerate(entries):
+        try:
+            result.verdicts.append(_judge(entry, config, rules, seen))
+        except MalformedInput as error:
+            raise MalformedInput(f"transaction {index}: {error}") from error
     _mark_repeated(result.verdicts)
     for index, verdict in enumerate(result.verdicts):
         if verdict.code is ValidationCode.VALID and verdict.action is not None:

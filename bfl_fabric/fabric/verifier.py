@@ -158,7 +158,7 @@ class ChainVerifier:
             item.transaction is not None and item.transaction.type == HeaderType.CONFIG
             for item in verdict.verdicts
         )
-        at_ms = _median_time(verdict)
+        at_ms = _median_time(block.number, verdict)
         self._check_orderers(block, block.number if configures else self._last_config, at_ms)
         if configures:
             self._config = self._next_config(block, verdict, at_ms)
@@ -254,9 +254,9 @@ def _compare_codes(block: Block, verdict: BlockVerdict) -> None:
             )
 
 
-def _median_time(verdict: BlockVerdict) -> int:
+def _median_time(number: int, verdict: BlockVerdict) -> int:
     """Return the middle of the times that the transactions claim: one liar does not move the block's time."""
     times = sorted(item.transaction.timestamp_ms for item in verdict.verdicts if item.transaction is not None)
     if not times:
-        raise AuditFailed("no transaction of the block can be read")
+        raise AuditFailed(f"block {number}: it holds no transaction that can be read")
     return times[len(times) // 2]

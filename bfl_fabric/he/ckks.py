@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import EncryptionTerms
 from numpy.typing import NDArray
 
+from bfl_chaincode.api.canonical import Json
+from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.domain.ports import AggregateHeader, AggregationScheme, SecretOpener, UpdateHeader, UpdateName
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.he import scores, wire
@@ -169,6 +169,14 @@ class CkksScheme:
         for start in range(0, values.size, slab):
             part = values[start : start + slab].astype("<i8").tobytes()
             yield self._worker.ask(head, self._public_key + part)[1]
+
+    def score_bounds(
+        self, total: NDArray[np.int64], direction: NDArray[np.int8], members: int
+    ) -> tuple[int, int]:
+        """Return the least and the greatest that the opened scores of uploads with this sum add up to."""
+        prepared = self._prepare(direction)
+        inner_product = scores.coarse_inner_product(total, direction, prepared)
+        return scores.score_bounds(self._parameters, prepared, inner_product, members)
 
     def _prepare(self, direction: NDArray[np.int8]) -> PreparedDirection:
         """Return the prepared direction; a round uses one for all its uploads, so the last one is kept."""

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 import bfl_chaincode
-
 import bfl_fabric
 from bfl_fabric import errors
 from bfl_fabric.he import frames

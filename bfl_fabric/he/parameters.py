@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from bfl_chaincode.api import canonical
-
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.he.packing import MAXIMUM_WIDTH, MINIMUM_WIDTH
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 from bfl_chaincode.api.records import EncryptionTerms
-
 from bfl_fabric.domain.ports import AggregationScheme, SchemeProvider, SecretOpener
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.he.ckks import CkksProvider

@@ -108,6 +108,28 @@ def score_of(parameters: ParameterSet, header: Header, levels: int, opened: int)
     return max(-largest, min(largest, score))
 
 
+def score_bounds(
+    parameters: ParameterSet, prepared: PreparedDirection, inner_product: int, members: int
+) -> tuple[int, int]:
+    """Return what the scores of `members` uploads can add up to when their sum has this coarse inner product.
+
+    Each score is the coarse inner product, rescaled, rounded to the grid: it is off by less than one grid step.
+    """
+    terms = prepared.terms
+    if terms.overlap == 0:
+        return 0, 0
+    slack = members * score_grid(parameters, terms)
+    scaled = inner_product * terms.energy
+    return -(-scaled // terms.overlap) - slack, scaled // terms.overlap + slack
+
+
+def coarse_inner_product(
+    total: NDArray[np.int64], direction: NDArray[np.int8], prepared: PreparedDirection
+) -> int:
+    """Return ⟨total, coarsened direction⟩ exactly."""
+    return int(total @ _coarse(direction.astype(np.int64), prepared.terms.divisor))
+
+
 def _divisor(terms: CheckedTerms, direction: NDArray[np.int8]) -> int:
     """Return the smallest divisor for which no well-formed update's inner product can overflow the prime."""
     half = terms.parameters.data_prime >> 1

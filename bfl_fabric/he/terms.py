@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bfl_chaincode.api.records import EncryptionTerms
-
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.he.parameters import ParameterSet, parameters_named
 

@@ -199,6 +199,10 @@ class PlainScheme:
         score = ScoreBody("score", *_common(body), body.participant_id, value)
         return _write(score, np.zeros(0, dtype=np.int64))
 
+    def score_bounds(self, total: Int64Vector, direction: Int8Vector, members: int) -> tuple[int, int]:
+        exact = int(total @ direction.astype(np.int64))
+        return exact, exact
+
     def read_sum(self, path: Path, members: int) -> Int64Vector:
         """Return the numbers of an aggregate; for the opener."""
         body, total = self._read(AggregateBody, "aggregate", path.read_bytes())

@@ -1,6 +1,11 @@
 """One profile for each data set: everything that a demo or a first task needs to know to learn well.
 
-The numbers were chosen by simulating whole runs with quantized sums over several seeds; tests hold them to it.
+Chosen by simulating whole runs with quantized sums, on seeds 1 to 20 (breast cancer) and 1 to 10 (digits). On seeds
+that had no part in the choice, federated against centralized accuracy in points:
+breast cancer, seeds 21 to 40: +0.38 on average, at worst −1.74, within one point below in 16 of 20;
+digits, seeds 11 to 20: −0.75 on average, at worst −1.76, within one point below in 6 of 10.
+The held-out sets are small (one sample of breast cancer is 0.58 points), and every run was above the mean of its
+silos alone. Tests hold seeds 1 to 5 (breast cancer) and 1 (digits) to it.
 """
 
 from __future__ import annotations

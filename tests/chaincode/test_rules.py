@@ -161,6 +161,43 @@ def test_only_active_participants_of_active_organizations_are_eligible() -> None
 
 # --- rewards and reputation -----------------------------------------------------------------------
 
+
+def test_left_over_units_go_to_the_largest_remainders_and_ties_to_the_lower_id() -> None:
+    examples: list[tuple[int, dict[str, int], dict[str, int]]] = [
+        (10, {"a": 1, "b": 1, "c": 1}, {"a": 4, "b": 3, "c": 3}),
+        (10, {"c": 1, "b": 1, "a": 1}, {"a": 4, "b": 3, "c": 3}),
+        (10, {"a": 3, "b": 3, "c": 1}, {"a": 4, "b": 4, "c": 2}),
+        (7, {"a": 10, "b": 25, "c": 65}, {"a": 1, "b": 2, "c": 4}),
+        (1, {"a": 49, "b": 51}, {"a": 0, "b": 1}),
+        (100, {"a": 0, "b": 5}, {"a": 0, "b": 100}),
+        (100, {"a": 0, "b": 0}, {"a": 0, "b": 0}),
+        (0, {"a": 5, "b": 7}, {"a": 0, "b": 0}),
+        (10**12, {"a": 2**62, "b": 2**62 - 1}, {"a": 500_000_000_000, "b": 500_000_000_000}),
+        (5, {}, {}),
+    ]
+    for total, shares, expected in examples:
+        assert rewards.largest_remainder(total, shares) == expected
+
+
+def test_shares_and_reputations_of_worked_examples() -> None:
+    terms = IncentiveTerms(
+        0, 0, alpha_ppb=PPB // 2, consistency_window=4, reputation_lambda_ppb=8 * PPB // 10
+    )
+    standing = Reputation("t", "p", 600_000_000, streak=1, rounds=1, changed_at=1)
+    assert reputation.consistency_ppb(terms, standing) == 250_000_000
+    assert rewards.share(terms, 1000, standing) == 1125
+    assert rewards.share(terms, 1001, standing) == 1126  # 1126.125, rounded down
+    assert rewards.share(terms, 1000, replace(standing, streak=4)) == 1500
+    assert rewards.share(terms, 1000, replace(standing, streak=9)) == 1500
+    assert rewards.share(terms, -1000, standing) == 0
+    assert reputation.rated(terms, standing, True, 7) == Reputation("t", "p", 680_000_000, 2, 2, 7)
+    assert reputation.rated(terms, standing, False, 7) == Reputation("t", "p", 480_000_000, 0, 2, 7)
+    forgetful = replace(terms, reputation_lambda_ppb=0)
+    assert reputation.rated(forgetful, standing, True, 7).score_ppb == PPB
+    assert reputation.rated(forgetful, standing, False, 7).score_ppb == 0
+    assert reputation.initial("t", "p") == Reputation("t", "p", PPB // 2, 0, 0, 0)
+
+
 SHARES = st.dictionaries(st.text("abcdef", min_size=1, max_size=4), st.integers(0, 2**62), max_size=20)
 
 

@@ -356,6 +356,19 @@ def test_who_did_not_deliver_earns_nothing_and_loses_reputation_and_streak() -> 
     assert reputations["alpha-1"]["score_ppb"] == 680_000_000
 
 
+def test_the_smallest_positive_alignment_is_a_valid_round_and_zero_is_not() -> None:
+    scenario = at("verified 2")
+    scenario.post_scores({"alpha-1": 1, "alpha-2": 0, "beta-1": 0, "gamma-1": 0})
+    for step in (scenario.release, scenario.publish_model):
+        step()
+    amounts = {row["participant_id"]: row["amount"] for row in scenario.settle()["payouts"]}
+    assert amounts == {"alpha-1": 1000, "alpha-2": 0, "beta-1": 0, "gamma-1": 0}
+    streaks = {
+        row["participant_id"]: row["streak"] for row in scenario.evaluate("reputation:List", task_id=TASK)
+    }
+    assert streaks == {"alpha-1": 2, "alpha-2": 0, "beta-1": 0, "gamma-1": 0}
+
+
 def test_when_nobody_is_aligned_nothing_is_paid_and_the_pool_keeps_it() -> None:
     scenario = at("verified 2")
     scenario.post_scores(dict.fromkeys(SILOS, -1))

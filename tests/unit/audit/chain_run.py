@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from bfl_chaincode.shim.stub import Creator
-
 from bfl_fabric.audit.blobs import DirectoryFinder
 from bfl_fabric.audit.findings import AuditReport
 from bfl_fabric.audit.source import read_block_file

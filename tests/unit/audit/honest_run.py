@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import TaskSpec, from_json, to_json
 from bfl_chaincode.shim.stub import Creator
-
 from bfl_fabric.audit.blobs import DirectoryFinder
 from bfl_fabric.audit.findings import Findings
 from bfl_fabric.audit.history import LAYOUT, History, Transaction, type_of
@@ -25,7 +25,7 @@ from bfl_fabric.audit.verify import LEDGER_CHECKS, check_history
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.fabric.identity import Identity
 from bfl_fabric.learning.arithmetic import ExactArithmetic
-from bfl_fabric.testing.scheme import SCHEME_NAME, PlainProvider, PlainScheme, plain_parameters_digest
+from bfl_fabric.testing.scheme import SCHEME_NAME, PlainProvider, plain_parameters_digest
 from tests.chaincode.identities import creator
 from tests.chaincode.memory_stub import MemoryLedger, Simulation
 from tests.chaincode.scenario import AGGREGATOR, COORDINATOR, KEY_HOLDER, MORNING, SAMPLES, SILOS, TASK, spec
@@ -51,28 +51,13 @@ def silo(name: str) -> Creator:
     return creator(SILOS[name], name, "client", "participant")
 
 
-class BoundedScheme(PlainScheme):
-    """The plain scheme with exact scores, able to say what they must add up to."""
-
-    def score_bounds(self, total: Any, direction: Any, members: int) -> tuple[int, int]:
-        exact = int(total @ direction.astype(np.int64))
-        return exact, exact
-
-
-class BoundedProvider(PlainProvider):
-    def public(self, terms: Any, public_key: bytes) -> PlainScheme:
-        scheme = super().public(terms, public_key)
-        scheme.__class__ = BoundedScheme
-        return scheme
-
-
 class HonestRun:
     """Walks a task to its end; every step leaves its blobs in `store`."""
 
     def __init__(self, store: Path, **changes: Any) -> None:
         self.store = store
         self.ledger = MemoryLedger()
-        self.provider = BoundedProvider("audit")
+        self.provider = PlainProvider("audit")
         self.now = MORNING
         self.number = 0
         self.model = np.linspace(-1, 1, PARAMETERS, dtype=np.float32)

@@ -26,7 +26,6 @@ from bfl_chaincode.api.records import (
     TaskStatus,
     UpdateCommitment,
 )
-
 from bfl_fabric.audit.findings import Check
 from tests.chaincode.identities import creator
 from tests.unit.audit.honest_run import node

@@ -13,7 +13,6 @@ from bfl_chaincode.api.records import (
     Settlement,
     Task,
 )
-
 from tests.unit.audit.honest_run import HonestRun
 
 COURSE = (

@@ -6,7 +6,6 @@ import hashlib
 import random
 
 from bfl_chaincode.api.records import Metrics
-
 from bfl_fabric.audit.summary import (
     AuditSummary,
     Baselines,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bfl_chaincode.api.records import ModelRecord, Round, Score, ScoreSheet, UpdateCommitment
 
+from bfl_chaincode.api.records import ModelRecord, Round, Score, ScoreSheet, UpdateCommitment
 from bfl_fabric.audit.blobs import Blobs, DirectoryFinder
 from bfl_fabric.audit.chain import Chain
 from bfl_fabric.audit.findings import AuditReport, Check, Failure, Findings

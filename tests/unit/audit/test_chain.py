@@ -8,8 +8,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from bfl_chaincode.rules import accounts, rewards, selection
 
+from bfl_chaincode.rules import accounts, rewards, selection
 from bfl_fabric.audit.blobs import DirectoryFinder
 from bfl_fabric.audit.chain import read_chain
 from bfl_fabric.audit.findings import AuditReport, Check, Findings

@@ -8,7 +8,6 @@ from typing import Any
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import from_json
-
 from bfl_fabric.audit.history import LAYOUT, type_of
 from tests.unit.audit.honest_run import HonestRun
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import Metrics, ModelRecord
-
 from bfl_fabric.audit.lineage import LineageGraph
 from bfl_fabric.errors import AuditFailed, NotFound
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bfl_chaincode.api.records import PPB, IncentiveTerms, Reputation
-from bfl_chaincode.rules import reputation as contract_reputation
-from bfl_chaincode.rules import rewards as contract_rewards
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bfl_chaincode.api.records import PPB, IncentiveTerms, Reputation
+from bfl_chaincode.rules import reputation as contract_reputation
+from bfl_chaincode.rules import rewards as contract_rewards
 from bfl_fabric.audit.payouts import FRESH, Standing, advance, consistency, divide, payouts
 
 TERMS = IncentiveTerms(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import (
     Entry,
@@ -16,7 +17,6 @@ from bfl_chaincode.api.records import (
     UpdateCommitment,
     to_json,
 )
-
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import Recorded
 from tests.chaincode.scenario import TASK

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bfl_chaincode.api import canonical
 
+from bfl_chaincode.api import canonical
 from bfl_fabric.audit import stylesheet
 from bfl_fabric.audit.report import render, write_report
 from bfl_fabric.audit.report_tables import percent

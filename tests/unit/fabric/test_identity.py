@@ -179,6 +179,7 @@ def test_parse_refuses_two_certificates(alpha: Organization) -> None:
         Identity.of("AlphaMSP", alpha.client.certificate_pem + alpha.peer.certificate_pem)
 
 
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
 def test_every_flipped_byte_of_a_certificate_is_either_refused_or_readable_without_surprise(
     alpha: Organization,
 ) -> None:

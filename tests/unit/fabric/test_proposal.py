@@ -104,15 +104,18 @@ def test_a_peer_refuses_a_proposal_with_a_changed_byte() -> None:
             check_proposal(tampered, config, FOUNDED_MS)
 
 
-def test_a_peer_refuses_strangers_and_expired_members() -> None:
+def test_a_peer_refuses_strangers_stale_proposals_and_expired_members() -> None:
     stranger = federation(type(federation().consensus)("BFT")).organizations[0].client
     call = Invocation(CHANNEL, CHAINCODE, (b"a",))
     signed = sign_proposal(build_proposal(call, stranger.creator, NONCE, FOUNDED_MS), stranger)
     with pytest.raises(NotTrusted):
         check_proposal(signed, federation().config(), FOUNDED_MS)
     good = sign_proposal(made(), alpha().client)
+    with pytest.raises(MalformedInput, match="too old"):
+        check_proposal(good, federation().config(), FOUNDED_MS + 16 * 60_000)
+    late = build_proposal(made().invocation, alpha().client.creator, NONCE, 2**45)
     with pytest.raises(NotTrusted, match="not valid at"):
-        check_proposal(good, federation().config(), 2**62)
+        check_proposal(sign_proposal(late, alpha().client), federation().config(), 2**45)
 
 
 def test_a_peer_refuses_another_channel() -> None:

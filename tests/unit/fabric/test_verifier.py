@@ -59,6 +59,7 @@ def test_a_good_chain_is_accepted_and_its_state_replayed(consensus: Consensus, w
     assert verified[2].transactions[0].action.function == "test:Put"
 
 
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
 @pytest.mark.parametrize("consensus", list(Consensus))
 def test_every_flipped_byte_of_every_block_is_noticed(consensus: Consensus) -> None:
     chain = small_chain(consensus)
@@ -249,6 +250,21 @@ def test_a_verifier_that_failed_takes_no_more_blocks() -> None:
 def test_a_verifier_without_blocks_knows_no_configuration() -> None:
     with pytest.raises(AuditFailed, match="no block"):
         _ = ChainVerifier("0" * 64).config
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([], "no transaction that can be read"),
+        ([b"\xff"], "transaction 0: envelope"),
+        ([b""], "no transaction"),
+    ],
+)
+def test_a_block_of_nothing_is_refused(entries: list[bytes], reason: str) -> None:
+    chain = ChainBuilder(federation())
+    chain.add(entries, [ValidationCode.BAD_COMMON_HEADER] * len(entries))
+    with pytest.raises(AuditFailed, match=f"block 1: .*{reason}"):
+        verify(chain)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\0", b"block", bytes(1000)])

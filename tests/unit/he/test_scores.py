@@ -250,3 +250,20 @@ def test_the_key_holder_learns_one_scalar_and_not_the_other_products(
         seen.append(opened[1:])
         true.append(whole[1:])
     assert abs(np.corrcoef(np.concatenate(seen), np.concatenate(true))[0, 1]) < 0.02
+
+
+def test_the_scores_of_a_round_add_up_to_what_the_opened_sum_says(
+    scheme: CkksScheme, opener: CkksOpener, written: Written
+) -> None:
+    count, members = 600, 5
+    direction = some_direction(count)
+    total, opened = np.zeros(count, dtype=np.int64), 0
+    for number in range(members):
+        values = some_values(count, weight=number + 1, seed=number)
+        encrypted = written.file(scheme.encrypt(name(f"silo-{number}"), 1, number + 1, values))
+        opened += opener.open_score(scheme.score(encrypted, direction))
+        total += values
+    low, high = scheme.score_bounds(total, direction, members)
+    assert low <= opened <= high
+    assert high - low < abs(opened) // 20 + 2**20, "the bounds must be narrow enough to mean something"
+    assert scheme.score_bounds(total, np.zeros(count, dtype=np.int8), members) == (0, 0)

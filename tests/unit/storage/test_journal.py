@@ -14,7 +14,6 @@ from bfl_fabric.domain.ports import Journal
 from bfl_fabric.errors import ConfigurationError, JournalConflict, MalformedInput, StorageFull
 from bfl_fabric.storage.journal import FileJournal
 
-_WHOLE: list[bytes] = []
 WRITER = """
 import sys
 from pathlib import Path
@@ -45,6 +44,11 @@ def three_lines(path: Path) -> bytes:
         journal.record("opened", f"t1/{number}", f"digest {number}")
     journal.close()
     return path.read_bytes()
+
+
+@pytest.fixture
+def whole_journal(tmp_path: Path) -> bytes:
+    return three_lines(tmp_path / "whole" / "journal.jsonl")
 
 
 def test_what_was_recorded_is_found_again_after_a_restart(path: Path, journal: FileJournal) -> None:
@@ -108,10 +112,11 @@ def test_a_line_that_is_missing_or_out_of_order_is_refused(path: Path) -> None:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_flipped_bit_of_a_finished_line_goes_unnoticed(path: Path, data: st.DataObject) -> None:
-    if not path.exists():
-        _WHOLE.append(three_lines(path))
-    whole = bytearray(_WHOLE[-1])
+def test_no_flipped_bit_of_a_finished_line_goes_unnoticed(
+    path: Path, whole_journal: bytes, data: st.DataObject
+) -> None:
+    whole = bytearray(whole_journal)
+    path.parent.mkdir(exist_ok=True)
     position = data.draw(st.integers(0, len(whole) - 2))
     whole[position] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(bytes(whole))

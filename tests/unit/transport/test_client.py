@@ -221,6 +221,32 @@ def test_a_node_without_room_is_storage_full(site: Site) -> None:
     run(body())
 
 
+def test_a_disk_that_fills_up_in_mid_upload_is_told_at_the_first_try(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = PartialFile.append, [0]
+
+    def append(self: PartialFile, data: bytes) -> None:
+        if self.received_bytes >= MIB:
+            raise StorageFull("no room")
+        real(self, data)
+
+    async def count() -> None:
+        asked[0] += 1
+
+    async def body() -> None:
+        monkeypatch.setattr(PartialFile, "append", append)
+        site.admission.on_expect = count
+        digest, path = committed(site)
+        async with site.serving(), site.client("BetaMSP", "clinic-1") as client:
+            for _ in range(10):
+                with pytest.raises(StorageFull, match="no room"):
+                    await client.upload(site.address, NAME, digest, path)
+            assert asked[0] == 20  # a status and an upload each, nothing tried again
+
+    run(body())
+
+
 def test_no_room_here_ends_a_download_and_says_so(site: Site) -> None:
     async def body() -> None:
         digest = site.store.put(DATA)
