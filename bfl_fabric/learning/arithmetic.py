@@ -16,9 +16,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bfl_chaincode.api.records import EncryptionTerms
 from numpy.typing import NDArray
 
+from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.errors import ConfigurationError, MalformedInput
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from bfl_chaincode.api.records import Metrics, TrainingTerms
 
+from bfl_chaincode.api.records import Metrics, TrainingTerms
 from bfl_fabric.training.descent import CLASSIFICATION, Objective, Steps, descend, measure
 from bfl_fabric.training.determinism import deterministic, seed_of
 from bfl_fabric.training.samples import Samples

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from bfl_chaincode.api.records import PPB, Metrics, TrainingTerms
 
+from bfl_chaincode.api.records import PPB, Metrics, TrainingTerms
 from bfl_fabric.errors import ConfigurationError, TrainingDiverged
 from bfl_fabric.training.samples import Source, ordered_batches, shuffled_batches
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+
 from bfl_chaincode.api import canonical
 
 _PROCESS_STATE = threading.RLock()

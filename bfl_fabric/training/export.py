@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_chaincode.api.records import ModelTerms
-
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.training import containers
 

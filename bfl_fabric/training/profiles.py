@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bfl_chaincode.api.records import TrainingTerms
-
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.training.schemas import DataSchema, schema
 from bfl_fabric.training.splits import dirichlet_split, hold_out

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from bfl_chaincode.api import canonical
-from bfl_chaincode.api.canonical import Json
 from numpy.typing import NDArray
 
+from bfl_chaincode.api import canonical
+from bfl_chaincode.api.canonical import Json
 from bfl_fabric.errors import ConfigurationError, MalformedInput
 
 

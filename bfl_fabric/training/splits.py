@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from bfl_chaincode.api import canonical
 from numpy.typing import NDArray
 
+from bfl_chaincode.api import canonical
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.training.tables import Table
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bfl_chaincode.api.records import Metrics, TaskSpec
 
+from bfl_chaincode.api.records import Metrics, TaskSpec
 from bfl_fabric.domain.ports import LocalUpdate
 from bfl_fabric.errors import TrainingDiverged
 from bfl_fabric.training.descent import CLASSIFICATION, Objective, Steps, descend, measure, ppb

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from bfl_chaincode.api.records import ModelTerms, Tensor
 from torch.nn.parameter import is_lazy
 
+from bfl_chaincode.api.records import ModelTerms, Tensor
 from bfl_fabric.errors import ConfigurationError, MalformedInput
 from bfl_fabric.training.determinism import deterministic, seed_of
 

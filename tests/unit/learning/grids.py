@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from bfl_chaincode.api.records import EncryptionTerms
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+
+from bfl_chaincode.api.records import EncryptionTerms
 
 CLIPS = ("0.001", "0.25", "1", "2", "3.7", "1000")
 

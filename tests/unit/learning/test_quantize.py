@@ -7,10 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from bfl_chaincode.api.records import EncryptionTerms
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.errors import ConfigurationError, MalformedInput
 from bfl_fabric.learning.arithmetic import ExactArithmetic
 from tests.unit.learning.grids import levels_of, terms, updates, usable_terms

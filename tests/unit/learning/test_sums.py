@@ -6,10 +6,10 @@ import hashlib
 
 import numpy as np
 import pytest
-from bfl_chaincode.api.records import EncryptionTerms
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.errors import ConfigurationError, MalformedInput
 from bfl_fabric.learning.arithmetic import ExactArithmetic
 from tests.unit.learning.grids import levels_of, sums, terms, updates, usable_terms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+
 from bfl_chaincode.api.records import (
     CohortTerms,
     DataTerms,
@@ -16,7 +17,6 @@ from bfl_chaincode.api.records import (
     TrainingTerms,
     VerificationTerms,
 )
-
 from bfl_fabric.training.profiles import Profile
 from bfl_fabric.training.samples import Samples
 from bfl_fabric.training.vectors import ModuleFactory, build, model_terms

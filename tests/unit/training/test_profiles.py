@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bfl_chaincode.api.records import EncryptionTerms
 
+from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.errors import TrainingDiverged
 from bfl_fabric.learning.arithmetic import Grid
 from bfl_fabric.training.baselines import Reference, baselines, train_alone
