@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from bfl_chaincode.shim.stub import KeyModification
-
 from bfl_fabric.embedded.blockfile import BlockFile, Disk, Location
 from bfl_fabric.embedded.history import modification
 from bfl_fabric.embedded.lockfile import DirectoryLock
@@ -22,7 +22,7 @@ from bfl_fabric.embedded.recovery import recover
 from bfl_fabric.embedded.snapshot import Savepoint, Snapshot
 from bfl_fabric.embedded.statedb import BlockUpdate, StateDatabase
 from bfl_fabric.embedded.validation import BlockOutcome, genesis_outcome, judge_block
-from bfl_fabric.errors import BflError, ConfigurationError, MalformedInput, NotFound
+from bfl_fabric.errors import ConfigurationError, MalformedInput, NotFound
 from bfl_fabric.fabric.blocks import (
     Block,
     Slot,
@@ -51,6 +51,15 @@ class Step(StrEnum):
     APPLIED = "applied"
 
 
+@dataclass(frozen=True, slots=True)
+class _Unapplied:
+    """A block that is in the file while its consequences are not in the state."""
+
+    block: Block
+    location: Location
+    outcome: BlockOutcome
+
+
 def watch_nothing(step: Step) -> None:
     """Take no notice of a commit's steps."""
     del step
@@ -69,6 +78,7 @@ class Chain:
         self._database: StateDatabase | None = None
         self._config: ChannelConfig | None = None
         self._tip = Savepoint("", 0, 0, b"", b"")
+        self._unapplied: _Unapplied | None = None
         try:
             self._file = BlockFile(directory / BLOCKS_FILE, disk)
             self._database = StateDatabase(directory / STATE_FILE)
@@ -98,8 +108,14 @@ class Chain:
     def commit(self, entries: Sequence[bytes], orderer_part: OrdererPart) -> int:
         """Make these serialized envelopes the next block and return its number; it is then durable.
 
-        Raises StorageFull, LedgerUnavailable; the chain is then as before.
+        Raises StorageFull, LedgerUnavailable. Call it again with the same entries then: a block that was already
+        appended is finished and not made again.
         """
+        unapplied = self._unapplied
+        if unapplied is not None:
+            self._finish(unapplied)
+            if unapplied.block.entries == tuple(entries):
+                return unapplied.block.number
         number = self.height
         header, slots = orderer_part(number, self._tip.block_hash, entries)
         with self._opened.snapshot() as snapshot:
@@ -182,15 +198,16 @@ class Chain:
         self._append(raw, block, self._outcome(block))
 
     def _append(self, raw: bytes, block: Block, outcome: BlockOutcome) -> None:
-        end = self._blocks.end
         location = self._blocks.append(raw)
         self._watch(Step.APPENDED)
-        try:
-            self._apply(block, location, outcome)
-        except BflError:
-            self._blocks.truncate(end)
-            raise
+        self._finish(_Unapplied(block, location, outcome))
         self._watch(Step.APPLIED)
+
+    def _finish(self, unapplied: _Unapplied) -> None:
+        """Apply a block that is in the file. What is synced is never taken back, so this may be tried again."""
+        self._unapplied = unapplied
+        self._apply(unapplied.block, unapplied.location, unapplied.outcome)
+        self._unapplied = None
 
     def _apply(self, block: Block, location: Location, outcome: BlockOutcome) -> None:
         config = self._config or ChannelConfig.from_block(block)

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from bfl_chaincode.main import build_chaincode, invoke
 from bfl_chaincode.shim.stub import ChaincodeStub
-
 from bfl_fabric.fabric.envelopes import Response
 
 ERROR = 500

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bfl_chaincode.shim.stub import KeyModification
-
 from bfl_fabric.embedded.contract import Chaincode, run
 from bfl_fabric.embedded.lifecycle import DeployedChaincode
 from bfl_fabric.embedded.mismatch import difference

@@ -7,7 +7,6 @@ where a key was written is indexed, the values stay in the blocks.
 from __future__ import annotations
 
 from bfl_chaincode.shim.stub import KeyModification
-
 from bfl_fabric.embedded.simulator import timestamp_of
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.fabric.envelopes import ParsedTransaction

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 from bfl_chaincode.shim.stub import KeyValue, Page
-
 from bfl_fabric.embedded.snapshot import Row
 from bfl_fabric.fabric.read_checks import range_summary
 from bfl_fabric.fabric.rwsets import RangeQuery, Read

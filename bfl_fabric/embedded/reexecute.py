@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bfl_chaincode.shim.stub import KeyModification
 from fabric_protos.common import common_pb2
 
+from bfl_chaincode.shim.stub import KeyModification
 from bfl_fabric.embedded.blockfile import read_blocks
 from bfl_fabric.embedded.contract import Chaincode, bfl_contract
 from bfl_fabric.embedded.endorsement import Ground, Peer, simulate

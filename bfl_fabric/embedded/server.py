@@ -31,6 +31,10 @@ RECEIVE_LIMIT_BYTES = 16 * 1024 * 1024
 
 SEND_LIMIT_BYTES = 64 * 1024 * 1024
 CONCURRENT_CALLS = 2000
+MESSAGE_BYTES = 800
+DETAILS_BYTES = 3000
+"""Statuses travel in HTTP/2 headers, percent- or base64-encoded, and clients take 8 KiB of them."""
+
 STOP_SECONDS = 3.0
 SEEK_SECONDS = 30.0
 """A stream for blocks on which nothing is asked for is closed after so long."""
@@ -199,7 +203,7 @@ async def _abort(error: BflError, context: Any) -> NoReturn:
     """End a call with the status of a failure; anything else that this package raises is INTERNAL."""
     if isinstance(error, GatewayFailure):
         code = grpc.StatusCode[error.status.value]
-        message = str(error.args[0])
+        message = _clipped(str(error.args[0]), MESSAGE_BYTES)
         trailing = ((_DETAILS, _status(code, message, error.details)),) if error.details else ()
         await context.abort(code, message, trailing)
     _LOG.error("a call failed: %s", error)
@@ -212,10 +216,19 @@ def _status(code: grpc.StatusCode, message: str, details: Sequence[GatewayDetail
     content = b"\x08" + varint(code.value[0]) + _field(2, message.encode())
     for detail in details:
         packed = write(
-            gateway_pb2.ErrorDetail(address=detail.address, msp_id=detail.msp_id, message=detail.message)
+            gateway_pb2.ErrorDetail(
+                address=detail.address,
+                msp_id=detail.msp_id,
+                message=_clipped(detail.message, DETAILS_BYTES // len(details)),
+            )
         )
         content += _field(3, write(any_pb2.Any(type_url=_TYPE_URL, value=packed)))
     return content
+
+
+def _clipped(text: str, size_bytes: int) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= size_bytes else encoded[:size_bytes].decode(errors="ignore") + "…"
 
 
 def _field(number: int, content: bytes) -> bytes:

@@ -12,6 +12,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from fabric_protos.common import common_pb2
+from fabric_protos.msp import identities_pb2
+
 from bfl_chaincode.shim.stub import (
     ChaincodeStub,
     Creator,
@@ -23,9 +26,6 @@ from bfl_chaincode.shim.stub import (
     Timestamp,
     require_key,
 )
-from fabric_protos.common import common_pb2
-from fabric_protos.msp import identities_pb2
-
 from bfl_fabric.embedded.lifecycle import definition_keys, field_key
 from bfl_fabric.embedded.private import Collection
 from bfl_fabric.embedded.range_reads import TOTAL_ROWS, OpenRange

@@ -7,6 +7,7 @@ to `validation`; reading is `snapshot`. All but private and transient data can b
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -19,6 +20,8 @@ from bfl_fabric.embedded.blockfile import Location
 from bfl_fabric.embedded.snapshot import Savepoint, Snapshot, metadata_bytes
 from bfl_fabric.errors import LedgerUnavailable, MalformedInput, StorageFull
 from bfl_fabric.fabric.state import Key, Space, Versioned
+
+_LOG = logging.getLogger(__name__)
 
 FORMAT = 1
 TRANSIENT_BLOCKS = 1000
@@ -115,7 +118,7 @@ class StateDatabase:
             self._give_back(connection)
 
     def commit(self, update: BlockUpdate) -> None:
-        """Apply a block's consequences; durable when it returns, and not there at all when it raises.
+        """Apply a block's consequences; durable when it returns. Applying the same block again changes nothing.
 
         Raises StorageFull, LedgerUnavailable.
         """
@@ -163,8 +166,12 @@ class StateDatabase:
 
     def _forget(self) -> None:
         """Empty the write-ahead log, in which purged values could still be read; a reader may put it off."""
-        (is_busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._owes_forgetting = bool(is_busy)
+        try:
+            (is_busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._owes_forgetting = bool(is_busy)
+        except sqlite3.Error as error:
+            self._owes_forgetting = True
+            _LOG.warning("%s: purged values are still in the log, trying again: %s", self._path, error)
 
     def _reader(self) -> sqlite3.Connection:
         try:
@@ -200,13 +207,13 @@ def _apply(writer: sqlite3.Connection, update: BlockUpdate) -> None:
     number, savepoint = update.number, update.savepoint
     writer.execute("INSERT OR REPLACE INTO savepoint VALUES (1, ?, ?, ?, ?, ?, ?)", (FORMAT, *savepoint))
     location = (number, update.location.offset, update.location.length)
-    writer.execute("INSERT INTO blocks VALUES (?, ?, ?)", location)
+    writer.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", location)
     writer.executemany(
         "INSERT OR IGNORE INTO transactions VALUES (?, ?, ?, ?)",
         [(transaction, number, position, code) for transaction, position, code in update.transactions],
     )
     writer.executemany(
-        "INSERT INTO events VALUES (?, ?, ?)",
+        "INSERT OR REPLACE INTO events VALUES (?, ?, ?)",
         [(number, position, event) for position, event in update.events],
     )
     writer.executemany(

@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass, field
 
 from bfl_chaincode.main import TRANSACTIONS
-
 from tests.chaincode.memory_stub import Simulation
 from tests.chaincode.refusal_cases import moves
 from tests.chaincode.refusal_cases.reward import record_evaluation

@@ -6,12 +6,13 @@ import datetime
 import functools
 import json
 
-from bfl_chaincode.shim.stub import Creator
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+
+from bfl_chaincode.shim.stub import Creator
 
 ATTRIBUTES = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")
 BEGIN = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)

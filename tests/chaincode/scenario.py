@@ -8,7 +8,6 @@ import hashlib
 from typing import Any
 
 from bfl_chaincode.shim.stub import Creator
-
 from tests.chaincode.identities import creator
 from tests.chaincode.memory_stub import MemoryLedger
 

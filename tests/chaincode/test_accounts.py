@@ -8,7 +8,6 @@ from bfl_chaincode.api.errors import Refusal
 from bfl_chaincode.api.records import Caller, Entry, Task, TaskSpec, TaskStatus, from_json
 from bfl_chaincode.rules import accounts, rewards
 from bfl_chaincode.rules.callers import Call
-
 from tests.chaincode.scenario import COORDINATOR, spec
 
 ADMIN = Caller(COORDINATOR, "admin", "admin", (), "0" * 64)

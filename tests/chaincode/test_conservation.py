@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from bfl_chaincode.api.records import Phase
-from bfl_chaincode.rules.rounds import MOVES
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from bfl_chaincode.api.records import Phase
+from bfl_chaincode.rules.rounds import MOVES
 from tests.chaincode.memory_stub import Refused
 from tests.chaincode.scenario import AGGREGATOR, COORDINATOR, SILOS, TASK, Scenario, admin, at, node
 

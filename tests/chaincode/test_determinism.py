@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import bfl_chaincode
 import pytest
 
+import bfl_chaincode
 from tests.chaincode.coverage_run import all_simulations
 from tests.chaincode.determinism_scan import violations
 from tests.chaincode.refusal_cases import CASES

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.errors import parse_code
 from bfl_chaincode.main import TRANSACTIONS
 from bfl_chaincode.shim.stub import Creator
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.chaincode.memory_stub import Simulation
 from tests.chaincode.requests import REQUESTS
 from tests.chaincode.scenario import COORDINATOR, KEY_HOLDER, Scenario, admin, at, node, silo

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
+
 from bfl_chaincode.api import refusals
 from bfl_chaincode.api.errors import parse_code
 from bfl_chaincode.main import TRANSACTIONS
-
 from tests.chaincode.identities import certificate, creator, subject
 from tests.chaincode.memory_stub import Refused
 from tests.chaincode.refusal_cases import CASES, Case

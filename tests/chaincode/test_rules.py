@@ -7,6 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bfl_chaincode.api import refusals
 from bfl_chaincode.api.records import (
     PPB,
@@ -29,9 +32,6 @@ from bfl_chaincode.api.records import (
 )
 from bfl_chaincode.rules import accounts, reputation, rewards, rounds, selection, tasks
 from bfl_chaincode.rules.callers import Call
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.chaincode.scenario import COORDINATOR, spec
 
 ROLE = (Attribute("bfl.role", "coordinator"),)

@@ -11,8 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import bfl_chaincode
 import pytest
+from fabric_chaincode_python.fabric_shim.interfaces import ChaincodeStubInterface
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bfl_chaincode
 from bfl_chaincode import commands
 from bfl_chaincode.api import records, refusals
 from bfl_chaincode.api.records import Entry, Federation, TaskSpec, from_json, to_json
@@ -24,10 +28,6 @@ from bfl_chaincode.main import CONTRACTS, TRANSACTIONS, build_chaincode, invoke
 from bfl_chaincode.shim.contract_api import TransactionContext
 from bfl_chaincode.shim.stub import ChaincodeStub, InvalidKey, Response
 from bfl_chaincode.world_state import WorldState
-from fabric_chaincode_python.fabric_shim.interfaces import ChaincodeStubInterface
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.chaincode.memory_stub import MemoryStub, Proposal, Refused, Timestamp, Version, run
 from tests.chaincode.scenario import MORNING, TASK, admin, at, spec
 

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import bfl_chaincode
 import pytest
+
+import bfl_chaincode
 from bfl_chaincode.api import canonical, records, refusals
 from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.main import TRANSACTIONS
-
 from tests.chaincode.contract_reading import COMMON, COMMON_TO_SUBMISSIONS, reachable
 from tests.chaincode.coverage_run import observed
 from tests.chaincode.refusal_cases import CASES

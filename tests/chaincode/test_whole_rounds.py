@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import RoundView, Task, from_json, to_json
-
+from bfl_chaincode.limits import AMOUNT_LIMIT
 from tests.chaincode.identities import creator
 from tests.chaincode.memory_stub import Refused
 from tests.chaincode.scenario import (
@@ -395,6 +396,17 @@ def test_while_the_coordinator_is_suspended_another_administrator_ends_its_task(
     scenario.in_round(admin("GammaMSP"), "round:Abort", reason="the coordinator is suspended")
     scenario.submit(admin("GammaMSP"), "task:Abandon", task_id=TASK, reason="the coordinator is suspended")
     assert balances(scenario)[f"org:{COORDINATOR}"] == 5000
+
+
+def test_an_account_may_be_emptied_and_filled_to_its_limit() -> None:
+    scenario = at("minted")
+    scenario.fund(5000)
+    scenario.mint(AMOUNT_LIMIT)
+    scenario.fund(AMOUNT_LIMIT - 5000)
+    rows = {row["account"]: row for row in scenario.evaluate("reward:ListAccounts")}
+    assert rows[f"pool:{TASK}"] == {"account": f"pool:{TASK}", "amount": AMOUNT_LIMIT, "entries": 2}
+    assert rows[f"org:{COORDINATOR}"] == {"account": f"org:{COORDINATOR}", "amount": 5000, "entries": 4}
+    assert rows["mint"] == {"account": "mint", "amount": -AMOUNT_LIMIT - 5000, "entries": 2}
 
 
 def test_a_statement_lists_entries_as_they_were_booked() -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from bfl_chaincode.shim.stub import Creator
-
 from tests.chaincode.memory_stub import MemoryLedger, Simulation
 
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bfl_chaincode.shim.stub import Creator
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from bfl_chaincode.shim.stub import Creator
 from bfl_fabric.embedded.contract import bfl_contract
 from bfl_fabric.embedded.ledger import EmbeddedLedger
 from bfl_fabric.fabric.endorsement import sign_envelope

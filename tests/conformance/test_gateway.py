@@ -76,6 +76,15 @@ def test_a_refusal_on_endorse_is_aborted_with_the_contracts_words_in_the_details
     ]
 
 
+@pytest.mark.parametrize("letter", ["x", "ß", "\U0001f511"])
+def test_a_refusal_of_any_length_arrives_as_a_refusal(probe: Probe, letter: str) -> None:
+    refused = failure(probe, probe.evaluating(Call("fail", (f"BFL-207: {letter * 50_000}",))))
+    assert refused.status is GatewayStatus.UNKNOWN
+    assert "BFL-207: " + letter * 100 in str(refused)
+    everybody = Call("fail", (f"BFL-207: {letter * 50_000}",), organizations=probe.channel.msp_ids)
+    assert failure(probe, probe.endorsing(everybody)).status is GatewayStatus.ABORTED
+
+
 def test_every_named_organization_says_why_it_refuses(probe: Probe) -> None:
     call = Call("fail", ("no",), organizations=probe.channel.msp_ids)
     refused = failure(probe, probe.endorsing(call))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bfl_chaincode.api.records import ModelRecord, NodeRole, Phase, Round, RoundView, TaskStatus
 
+from bfl_chaincode.api.records import ModelRecord, NodeRole, Phase, Round, RoundView, TaskStatus
 from bfl_fabric.learning.arithmetic import ExactArithmetic
 from bfl_fabric.roles.evidence import delivered
 from bfl_fabric.testing.training import unique_values

@@ -81,11 +81,20 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
+class Snoop:
+    """An actor asks a node for a ciphertext or an aggregate, whatever the rules of the door say."""
+
+    actor: str
+    pick: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class CrashLedger:
     """The ledger's process dies and is started again with its files."""
 
 
-Operation = CrashLedger | Step | Wait | Meet | DieAt | Kill | Restart | Skew | Silence | Deliver
+Operation = Snoop | CrashLedger | Step | Wait | Meet | DieAt | Kill | Restart | Skew | Silence | Deliver
 
 WEIGHTS = {
     Step: 800,
@@ -98,6 +107,7 @@ WEIGHTS = {
     Silence: 6,
     Deliver: 20,
     CrashLedger: 5,
+    Snoop: 20,
 }
 
 
@@ -135,6 +145,8 @@ def _operation(kind: type, draw: random.Random) -> Operation:
         return Restart(actor)
     if kind is Skew:
         return Skew(actor, draw.choice((-20, -3, 0, 3, 20)))
+    if kind is Snoop:
+        return Snoop(actor, draw.randrange(1000), draw.choice(list(NODES)))
     if kind is CrashLedger:
         return CrashLedger()
     if kind is Silence:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
-
 from bfl_fabric.testing.clock import ManualClock
 from bfl_fabric.testing.contract import ContractHost
 from bfl_fabric.testing.embedded import EmbeddedHost

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bfl_chaincode.api.records import RoundView, TaskStatus
-
 from bfl_fabric.domain.ports import TransferCaller
 from bfl_fabric.errors import BflError
 from bfl_fabric.testing.clock import ManualClock
@@ -26,6 +25,7 @@ from tests.simulation.operations import (
     Restart,
     Silence,
     Skew,
+    Snoop,
     Step,
     Wait,
 )
@@ -102,6 +102,8 @@ class Simulation:
                 await self._silence(name)
             case Deliver():
                 return await self._deliver(operation)
+            case Snoop():
+                return await self._snoop(operation)
         return "ok"
 
     async def _step(self, name: str, pick: int, *, fresh: bool) -> str:
@@ -146,6 +148,22 @@ class Simulation:
             await channel.upload(self.world.actors[node].address, old.name, old.digest, path)
         finally:
             path.unlink(missing_ok=True)
+
+    async def _snoop(self, operation: Snoop) -> str:
+        view = await self.world.reader.current(TASK)
+        wanted = [(update.digest, update.size_bytes) for update in view.updates]
+        if view.round is not None and view.round.aggregate_digest:
+            wanted.append((view.round.aggregate_digest, view.round.aggregate_bytes))
+        if not wanted:
+            return "nothing to ask for yet"
+        actor, node = self.world.actors[operation.actor], self.world.actors[operation.node]
+        channel = FakeChannel(self.world.network, TransferCaller(actor.msp_id, actor.name), FaultPlan())
+        digest, size_bytes = wanted[operation.pick % len(wanted)]
+        try:
+            await channel.download(node.address, digest, size_bytes, actor.blobs)
+        except BflError as error:
+            return type(error).__name__
+        return "given"
 
     # --- the honest end -------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 from bfl_chaincode.api.records import TaskStatus
-
 from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop, run_all
 from bfl_fabric.roles.progress import ignore
 from bfl_fabric.testing.clock import ManualClock

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from bfl_chaincode.api.records import TaskStatus
 
+from bfl_chaincode.api.records import TaskStatus
 from tests.simulation.operations import DieAt, Plan, plan
 from tests.simulation.run import Played, play
 from tests.simulation.world import ACTORS, SILOS, Terms

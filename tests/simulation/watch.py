@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.records import EncryptionTerms
-
 from bfl_fabric.domain.ports import AggregateHeader
 from bfl_fabric.testing.scheme import PlainOpener, PlainProvider, PlainScheme
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
     CohortTerms,
@@ -29,7 +30,6 @@ from bfl_chaincode.api.records import (
     VerificationTerms,
     to_json,
 )
-
 from bfl_fabric.domain.ports import Clock, Ledger, LedgerEvent, TransferCaller
 from bfl_fabric.errors import BflError
 from bfl_fabric.learning.arithmetic import ExactArithmetic

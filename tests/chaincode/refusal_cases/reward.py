@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from bfl_chaincode.limits import AMOUNT_LIMIT
-
 from tests.chaincode.identities import creator
 from tests.chaincode.refusal_cases.moves import COORD, NOWHERE, VERIFIER, Case, on_round
 from tests.chaincode.scenario import COORDINATOR, TASK, Scenario, admin, digest, silo

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from bfl_chaincode.shim.stub import ChaincodeStub, Response
 
+from bfl_chaincode.shim.stub import ChaincodeStub, Response
 from bfl_fabric.embedded.contract import bfl_contract, run
 from bfl_fabric.embedded.mismatch import difference
 from bfl_fabric.fabric.endorsement import Simulation, response_payload

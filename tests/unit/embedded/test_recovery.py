@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from bfl_fabric.embedded import chain, ledger
 from bfl_fabric.embedded.blockfile import Disk
 from bfl_fabric.embedded.chain import Step
 from bfl_fabric.embedded.ledger import EmbeddedLedger
-from bfl_fabric.errors import ConfigurationError, MalformedInput
+from bfl_fabric.embedded.statedb import BlockUpdate
+from bfl_fabric.errors import ConfigurationError, MalformedInput, StorageFull
 from bfl_fabric.fabric.envelopes import ValidationCode
 from tests.unit.embedded import workbench
 from tests.unit.embedded.workbench import Bench, Killed, dump, kill_at, opened, stored_blocks
@@ -244,6 +246,58 @@ def test_replaying_from_the_first_block_gives_equal_state(bench: Bench, director
     stored = {key.decode(): value for namespace, key, value, *_ in rows if namespace == workbench.CHAINCODE}
     assert dict(replayed) == stored
     assert bench.ledger._chain._tip.commit_hash.hex() == verifier.commit_hash
+
+
+def failing_once(original: Any, error: Exception, *, applies: bool) -> Any:
+    """Return a `commit` of the state database that fails the first time, after it has worked or before."""
+    failures = [error]
+
+    def commit(update: BlockUpdate) -> None:
+        if not failures:
+            original(update)
+            return
+        if applies:
+            original(update)
+        raise failures.pop()
+
+    return commit
+
+
+@pytest.mark.parametrize("applies", [False, True])
+def test_a_state_database_that_fails_once_makes_no_second_block(
+    bench: Bench, directory: Path, applies: bool
+) -> None:
+    """Also when it reports a failure although the change got through, as a failed sync may."""
+    database = bench.ledger._chain._opened
+    database.commit = failing_once(  # type: ignore[method-assign]
+        database.commit, StorageFull("no room"), applies=applies
+    )
+    transaction = bench.order("append", "key", "x")
+    with pytest.raises(StorageFull):
+        bench.ledger.cut(force=True)
+    assert bench.ledger.storage_problem == "no room"
+    assert bench.ledger.cut() == [2]
+    assert bench.ledger.storage_problem == ""
+    assert len(stored_blocks(directory)) == 3
+    assert bench.code(transaction) is ValidationCode.VALID
+    bench.submit("append", "key", "y")
+    assert bench.evaluate("get", "key") == b"xy"
+    bench.verify()
+
+
+def test_a_block_whose_state_could_not_be_stored_is_there_after_a_restart(directory: Path) -> None:
+    bench = workbench.reopen(directory)
+    database = bench.ledger._chain._opened
+    database.commit = failing_once(  # type: ignore[method-assign]
+        database.commit, StorageFull("no room"), applies=False
+    )
+    transaction = bench.order("put", "key", "x")
+    with pytest.raises(StorageFull):
+        bench.ledger.cut(force=True)
+    bench.ledger.close()
+    with opened(directory) as again:
+        assert again.code(transaction) is ValidationCode.VALID
+        again.verify()
 
 
 class CountingDisk(Disk):
