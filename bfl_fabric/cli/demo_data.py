@@ -51,8 +51,11 @@ class DemoData:
 
     def share_table(self) -> Shown:
         """Return the split as a table for people."""
-        title = f"Unlike shares: Dirichlet split by label, alpha {self.profile.alpha}; {self.held_out.samples} held out"
-        table = Shown(title=title, title_justify="left", header_style="bold")
+        title = f"Unlike shares: Dirichlet, alpha {self.profile.alpha}"
+        caption = f"{self.held_out.samples} samples are held out"
+        table = Shown(
+            title=title, caption=caption, title_justify="left", caption_justify="left", header_style="bold"
+        )
         table.add_column("silo")
         for name in (*self.profile.schema.classes, "samples"):
             table.add_column(name, justify="right")

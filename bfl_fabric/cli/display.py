@@ -79,20 +79,20 @@ class RunDisplay:
 
     def _picture(self) -> Group:
         table = Table(title=self._title, title_justify="left", header_style="bold", expand=False)
-        for heading, justify in (
-            ("round", "right"),
-            ("phase", "left"),
-            ("", "left"),
-            ("in", "right"),
-            ("up", "right"),
-        ):
-            table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-        table.add_column("held-out accuracy", no_wrap=True)
+        table.add_column("round", justify="right")
+        table.add_column("phase", min_width=10)
+        table.add_column("", min_width=len(STEPS))
+        table.add_column("in", justify="right", min_width=5)
+        table.add_column("up", justify="right", min_width=9)
+        table.add_column("held-out accuracy", no_wrap=True, min_width=BAR_WIDTH + 8)
         visible = sorted(self._summaries)[-max(4, self._console.height - 12) :]
         for number in visible:
             table.add_row(*_cells(self._summaries[number], self._rounds))
         figures = {"elapsed": f"{time.monotonic() - self._started:.0f} s", **self._counters}
         line = Text("   ".join(f"{name} {value}" for name, value in figures.items()), style="dim")
+        if not self._summaries:
+            table = Table.grid()
+            table.add_row("starting the processes; the silos load PyTorch, which takes a few seconds ...")
         return Group(table, line, *(Text(note, style="yellow") for note in self._notes[-4:]))
 
 
