@@ -17,7 +17,7 @@ from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.domain.ports import AggregateHeader, AggregationScheme, SecretOpener, UpdateHeader, UpdateName
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.he import scores, wire
-from bfl_fabric.he.gate import Message, open_message, read_message
+from bfl_fabric.he.gate import KeyName, open_message, open_upload, read_message
 from bfl_fabric.he.isolation import WorkerLimits, WorkerProcess
 from bfl_fabric.he.packing import pack
 from bfl_fabric.he.scores import PreparedDirection
@@ -73,7 +73,7 @@ class CkksScheme:
         self._terms = terms
         self._parameters = terms.parameters
         self._public_key = public_key
-        self._epoch = message.header.epoch
+        self._key = KeyName(message.header.epoch, message.digest)
         self._worker = worker
         self._prepared: PreparedDirection | None = None
 
@@ -98,14 +98,14 @@ class CkksScheme:
         self._check_values(weight, values)
         header = Header(
             Kind.UPDATE, self.parameters_digest, epoch, name.round, values.size, weight, 1, name.task_id,
-            name.participant_id,
+            name.participant_id, bytes.fromhex(self._key.digest),
         )  # fmt: skip
         return b"".join([header.encode(), *self._ciphertexts(values)])
 
     def inspect(self, path: Path) -> UpdateHeader:
-        """Check an upload completely and return its header."""
-        with open_message(path, self._parameters, Kind.UPDATE) as message:
-            self._check_public(message)
+        """Check an upload completely, that it is for this key included, and return its header."""
+        with open_upload(path, self._parameters, self._key) as message:
+            self._require_weight(message.header.weight)
             for _ in message.chunks():
                 pass
             header = message.header
@@ -122,7 +122,8 @@ class CkksScheme:
     def inspect_aggregate(self, path: Path) -> AggregateHeader:
         """Check an aggregate completely and return its header."""
         with open_message(path, self._parameters, Kind.SUM) as message:
-            self._check_public(message)
+            self._require_epoch(message.header.epoch)
+            self._require_weight(message.header.weight)
             for _ in message.chunks():
                 pass
             header = message.header
@@ -140,14 +141,14 @@ class CkksScheme:
 
     def aggregate(self, uploads: Iterable[Path]) -> bytes:
         """Return the wire bytes of the sum; each upload passes the gate while it is added."""
-        return sum_of(self._terms, self._epoch, uploads)
+        return sum_of(self._terms, self._key, uploads)
 
     def score(self, upload: Path, direction: NDArray[np.int8]) -> bytes:
         """Return the wire bytes of the score of an upload; whoever computes it gets the same bytes."""
         prepared = self._prepare(direction)
-        with open_message(upload, self._parameters, Kind.UPDATE) as message:
-            self._check_public(message)
+        with open_upload(upload, self._parameters, self._key) as message:
             header = message.header
+            self._require_weight(header.weight)
             if header.parameter_count != prepared.parameter_count:
                 raise MalformedInput(
                     f"the upload has {header.parameter_count} parameters, the direction {prepared.parameter_count}"
@@ -198,13 +199,9 @@ class CkksScheme:
                 f"a value is beyond ±{bound}, the largest for weight {weight} on this task's grid"
             )
 
-    def _check_public(self, message: Message) -> None:
-        self._require_epoch(message.header.epoch)
-        self._require_weight(message.header.weight)
-
     def _require_epoch(self, epoch: int) -> None:
-        if epoch != self._epoch:
-            raise MalformedInput(f"it is for key epoch {epoch}, the public key is of epoch {self._epoch}")
+        if epoch != self._key.epoch:
+            raise MalformedInput(f"it is for key epoch {epoch}, the public key is of epoch {self._key.epoch}")
 
     def _require_weight(self, weight: int) -> None:
         if not 1 <= weight <= self._terms.max_total_weight:

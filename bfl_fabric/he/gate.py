@@ -2,7 +2,8 @@
 
 Decides that bytes are a well-formed message of known parameters: the total length is known from the header before
 the body is read, every residue is below its modulus, no mask polynomial is all zero. It reads one ciphertext at a
-time. It says nothing about content: the digest, which the ledger holds, does.
+time, and an upload only as one for the key that is in use. It says nothing about content: the digest, which the
+ledger holds, does.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +25,26 @@ from bfl_fabric.he import wire
 from bfl_fabric.he.packing import Residues, packed_bytes, unpack
 from bfl_fabric.he.parameters import ParameterSet
 from bfl_fabric.he.wire import HEADER_BYTES, Header, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class KeyName:
+    """Which public key is in use: its epoch, and the SHA-256 of its message, which is on the ledger."""
+
+    epoch: int
+    digest: str
+
+    def require(self, upload: Header) -> None:
+        """Refuse an upload that says it is for another key. Raises MalformedInput."""
+        whose, found = f"the upload of {upload.participant_id}", upload.subject.hex()
+        if upload.epoch != self.epoch:
+            raise MalformedInput(
+                f"{whose} is for key epoch {upload.epoch}, the public key is of epoch {self.epoch}"
+            )
+        if found != self.digest:
+            raise MalformedInput(
+                f"{whose} was encrypted under another key ({found}), the task's key is {self.digest}"
+            )
 
 
 class Message:
@@ -121,6 +143,14 @@ def open_message(path: Path, parameters: ParameterSet, kind: Kind) -> Iterator[M
         raise MalformedInput(f"{path.name} is not a regular file")
     with open(descriptor, "rb") as stream:
         yield Message(stream, status.st_size, parameters, kind)
+
+
+@contextmanager
+def open_upload(path: Path, parameters: ParameterSet, key: KeyName) -> Iterator[Message]:
+    """Open an update for this key, as `open_message` does. Raises MalformedInput when it is for another."""
+    with open_message(path, parameters, Kind.UPDATE) as message:
+        key.require(message.header)
+        yield message
 
 
 def read_message(data: bytes, parameters: ParameterSet, kind: Kind) -> Message:

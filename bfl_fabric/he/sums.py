@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bfl_fabric.errors import MalformedInput
-from bfl_fabric.he.gate import Message, open_message
+from bfl_fabric.he.gate import KeyName, Message, open_upload
 from bfl_fabric.he.packing import Residues, pack
 from bfl_fabric.he.ring import ring
 from bfl_fabric.he.terms import CheckedTerms
@@ -26,7 +26,7 @@ class RunningSum:
     """The sum so far. Its memory is one accumulator of the model's size, whatever the number of uploads."""
 
     terms: CheckedTerms
-    epoch: int
+    key: KeyName
     first: Header | None = None
     total: Residues = field(default_factory=lambda: np.zeros((0, 2, 0), dtype=np.uint64))
     digests: dict[str, bytes] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class RunningSum:
 
     def add(self, path: Path) -> None:
         """Check and add one upload. Raises MalformedInput; the sum is of no use after that."""
-        with open_message(path, self.terms.parameters, Kind.UPDATE) as message:
+        with open_upload(path, self.terms.parameters, self.key) as message:
             self._admit(message.header)
             self._add_chunks(message)
             self.digests[message.header.participant_id] = bytes.fromhex(message.digest)
@@ -48,7 +48,7 @@ class RunningSum:
         header = Header(
             Kind.SUM,
             self.terms.parameters.digest,
-            self.epoch,
+            self.key.epoch,
             self.first.round,
             self.first.parameter_count,
             self.weight,
@@ -64,7 +64,6 @@ class RunningSum:
             self.first = header
             count = self.terms.parameters.chunk_count(header.parameter_count)
             self.total = np.zeros((count, 2, self.terms.parameters.degree), dtype=np.uint64)
-        _require(header.epoch == self.epoch, header, f"is for key epoch {header.epoch}, not {self.epoch}")
         _require(header.task_id == self.first.task_id, header, f"is for task {header.task_id}")
         _require(
             header.round == self.first.round, header, f"is for round {header.round}, not {self.first.round}"
@@ -98,9 +97,9 @@ class RunningSum:
         self.masks.add(digest)
 
 
-def sum_of(terms: CheckedTerms, epoch: int, uploads: Iterable[Path]) -> bytes:
-    """Return the wire bytes of the sum of distinct uploads of one round. Raises MalformedInput."""
-    running = RunningSum(terms, epoch)
+def sum_of(terms: CheckedTerms, key: KeyName, uploads: Iterable[Path]) -> bytes:
+    """Return the wire bytes of the sum of distinct uploads of one round, all for this key. Raises MalformedInput."""
+    running = RunningSum(terms, key)
     for path in uploads:
         running.add(path)
     return running.encode()

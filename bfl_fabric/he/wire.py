@@ -53,8 +53,9 @@ class DirectionTerms:
 class Header:
     """The fields of a message; what does not apply to its kind is zero or empty.
 
-    `subject` is, for a sum, the SHA-256 over the digests of its uploads in the order of their participant ids, and
-    for a score the digest of the upload that it was made of.
+    `subject` is, for an update, the digest of the public key message under which it was encrypted; for a sum, the
+    SHA-256 over the digests of its uploads in the order of their participant ids; for a score, the digest of the
+    upload that it was made of.
     """
 
     kind: Kind
@@ -164,10 +165,7 @@ def _check_by_kind(header: Header) -> None:
     else:
         _require(header.participant_id != "", "the participant id is empty")
         _require(header.members == 1, f"an upload or a score of {header.members} members")
-    _require(
-        (header.subject == ABSENT) == (header.kind is Kind.UPDATE),
-        "the subject digest is wrong for this kind",
-    )
+    _require(header.subject != ABSENT, "the subject digest is missing")
     if header.kind is Kind.SCORE:
         _check_direction(header.direction, header.parameter_count)
     else:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from bfl_chaincode.api.records import NodeRole, Phase, RoundView, UpdateCommitment
-
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
 from bfl_fabric.errors import LedgerRefused, MalformedInput, NotFound
 from bfl_fabric.roles.actions import in_phase

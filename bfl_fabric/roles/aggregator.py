@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
-
 from bfl_fabric.roles.actions import Action, in_phase
 from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.fetching import Fetcher

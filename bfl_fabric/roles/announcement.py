@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bfl_chaincode.api.records import Node, NodeRole
-
 from bfl_fabric.roles.actions import Action, Submit, never, of_federation
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.workbench import Identity, Workbench

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Metrics, Phase, RoundView, TaskStatus, to_json
-
 from bfl_fabric.domain.ports import Evaluator
 from bfl_fabric.roles.actions import Action, Submit, never, of_round, of_task
 from bfl_fabric.roles.evidence import agreed, agreement_possible, delivered, round_of

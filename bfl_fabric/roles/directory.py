@@ -7,7 +7,6 @@ from enum import IntEnum
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import NodeRole, RoundView, TaskStatus
-
 from bfl_fabric.domain.ports import BlobStore, TransferCaller
 from bfl_fabric.errors import MalformedInput, NotFound
 from bfl_fabric.roles.reader import LedgerReader

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Sequence
 
 from bfl_chaincode.api.records import Node, NodeRole
-
 from bfl_fabric.errors import MalformedInput, NotFound, TransferFailed
 from bfl_fabric.roles.actions import Action
 from bfl_fabric.roles.progress import ProgressKind

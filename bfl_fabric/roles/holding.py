@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Phase, RoundView, UpdateCommitment
-
 from bfl_fabric.errors import NotFound
 from bfl_fabric.roles.actions import Action, in_phase
 from bfl_fabric.roles.evidence import (

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import NodeRole, Phase, RoundView, TaskStatus
-
 from bfl_fabric.domain.ports import AggregateHeader, SecretOpener
 from bfl_fabric.errors import KeyHolderRefused
 from bfl_fabric.roles.actions import Action, in_phase, never
@@ -231,7 +230,9 @@ class KeyHolderRole:
 
         A ciphertext that was crafted to leak through scores mostly does not add up to a sum within bounds.
         """
-        await self._bench.work(opener.open_sum, await self._aggregate(action, view), len(round_of(view).members))
+        await self._bench.work(
+            opener.open_sum, await self._aggregate(action, view), len(round_of(view).members)
+        )
 
     async def _open_sum(self, action: OpenSum) -> None:
         view = await self._openable(action)

@@ -10,7 +10,6 @@ import hashlib
 from dataclasses import dataclass
 
 from bfl_chaincode.api.records import ModelRecord, RoundView
-
 from bfl_fabric.errors import AuditFailed, NotFound
 from bfl_fabric.roles.actions import Action
 from bfl_fabric.roles.evidence import (

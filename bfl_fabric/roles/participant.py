@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.records import Phase, Registration, RoundView, TaskSpec, TaskStatus
-
 from bfl_fabric.domain.ports import LocalUpdate, Trainer, UpdateName
 from bfl_fabric.errors import ConfigurationError, NotFound, TransferFailed
 from bfl_fabric.roles.actions import Action, Submit, in_phase, never, of_round, of_task

@@ -16,7 +16,6 @@ from bfl_chaincode.api.records import (
     TaskStatus,
     from_json,
 )
-
 from bfl_fabric.domain.ports import Ledger
 from bfl_fabric.errors import EvaluateError
 

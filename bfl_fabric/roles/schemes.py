@@ -10,7 +10,6 @@ import asyncio
 from pathlib import Path
 
 from bfl_chaincode.api.records import KeyEpoch, RoundView, UpdateCommitment
-
 from bfl_fabric.domain.ports import AggregationScheme, UpdateHeader, UpdateName
 from bfl_fabric.errors import MalformedInput, NotFound
 from bfl_fabric.roles.actions import Action

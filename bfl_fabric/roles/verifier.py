@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
-
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.roles.actions import Action, Submit, in_phase, of_round
 from bfl_fabric.roles.evidence import Statement, agreed, proposal, round_of, statements
@@ -32,6 +31,9 @@ from bfl_fabric.roles.workbench import Workbench
 
 logger = logging.getLogger(__name__)
 
+CONFIRMATION_GRACE_MS = 3_000
+"""How long a verifier leaves the confirmation of an attested aggregate to the coordinator."""
+
 NOTHING_DIGEST = hashlib.sha256(b"").hexdigest()
 """Attested when the members' uploads cannot be added up: the digest of no bytes, which no aggregate has."""
 
@@ -46,6 +48,7 @@ class VerifierState:
     """What the verifier knows beside the ledger: the round's updates in its store, the models it computed."""
 
     msp_id: str
+    now_ms: int
     held: frozenset[str]
     sound_models: frozenset[str]
 
@@ -72,9 +75,11 @@ def _verification(view: RoundView, me: VerifierState) -> list[Action]:
 
 
 def _confirmation(view: RoundView, me: VerifierState) -> list[Action]:
+    """Confirm what the coordinator has not confirmed for a while: at once, everybody's transaction would collide."""
     if not in_phase(view, Phase.AGGREGATED) or me.msp_id not in statements(view) or not agreed(view):
         return []
-    return [of_round("round:ConfirmAggregate", view)]
+    latest = max(one.attested_at for one in view.attestations)
+    return [of_round("round:ConfirmAggregate", view)] if me.now_ms >= latest + CONFIRMATION_GRACE_MS else []
 
 
 def _model_check(view: RoundView, me: VerifierState) -> list[Action]:
@@ -112,6 +117,7 @@ class VerifierRole:
         named = () if view.round is None else (view.round.base_model_digest, view.round.model_digest)
         return VerifierState(
             self._bench.identity.msp_id,
+            self._bench.ports.clock.now_ms(),
             self._custody.held(view),
             frozenset(digest for digest in named if is_sound(self._bench, view, digest)),
         )

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from bfl_chaincode.api.canonical import Json
-
 from bfl_fabric.domain.ports import (
     Arithmetic,
     BlobStore,

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bfl_chaincode.api import canonical
-
 from bfl_fabric.errors import ConfigurationError, JournalConflict, MalformedInput
 from bfl_fabric.storage.durable_files import make_directory, room_for, sync_directory, write_all
 

@@ -30,7 +30,6 @@ from bfl_chaincode.shim.stub import (
     Response,
     Timestamp,
 )
-
 from bfl_fabric.domain.ports import Checkpoint, Clock, Commit, LedgerEvent
 from bfl_fabric.errors import EvaluateError, LedgerRefused
 from bfl_fabric.fabric.authority import CertificateAuthority

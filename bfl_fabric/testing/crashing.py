@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from bfl_chaincode.api.canonical import Json
-
 from bfl_fabric.domain.ports import BlobStore, Checkpoint, Clock, Commit, Journal, Ledger, LedgerEvent
 from bfl_fabric.errors import CommitStatusError, LedgerUnavailable
 from bfl_fabric.testing.faults import CrashSwitch, Fault, FaultPlan

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fabric_protos.gateway import gateway_pb2
+from fabric_protos.peer import chaincode_event_pb2, proposal_response_pb2
+
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.api.records import from_json
-from fabric_protos.gateway import gateway_pb2
-from fabric_protos.peer import chaincode_event_pb2, proposal_response_pb2
-
 from bfl_fabric.domain.ports import Checkpoint, Clock, Commit, Ledger, LedgerEvent
 from bfl_fabric.embedded.contract import Chaincode, bfl_contract
 from bfl_fabric.embedded.ledger import EmbeddedLedger

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.events import VERSION, ContractEvent
-
 from bfl_fabric.domain.ports import Checkpoint, Commit, LedgerEvent
 from bfl_fabric.errors import EvaluateError, LedgerError
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import EncryptionTerms, from_json, to_json
-
 from bfl_fabric.domain.ports import AggregateHeader, UpdateHeader, UpdateName
 from bfl_fabric.errors import KeyHolderRefused, MalformedInput, NotFound
 

@@ -12,8 +12,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bfl_chaincode.api.records import PPB, Metrics, TaskSpec
 
+from bfl_chaincode.api.records import PPB, Metrics, TaskSpec
 from bfl_fabric.domain.ports import LocalUpdate
 
 if TYPE_CHECKING:

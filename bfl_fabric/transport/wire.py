@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 
 from bfl_chaincode.api import canonical
-
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pytest
 
@@ -436,6 +437,31 @@ def test_a_task_without_rewards_needs_no_pool() -> None:
         step()
     assert scenario.settle()["paid"] == 0
     assert balances(scenario) == {}
+
+
+# --- events and moments ---------------------------------------------------------------------------
+
+
+def test_events_name_the_task_the_round_and_what_changed() -> None:
+    events = {}
+    for simulation in at("settled 2").ledger.committed:
+        ((name, payload),) = simulation.effects.events
+        found = json.loads(payload)
+        events[name] = (found["v"], found["task"], found["round"], found["refs"])
+    assert events["federation:Found"] == (1, "", 0, ["AlphaMSP", "BetaMSP", "GammaMSP"])
+    assert events["task:Create"][1:3] == (TASK, 0)
+    assert events["reward:Mint"] == (1, "", 0, ["mint", f"org:{COORDINATOR}"])
+    assert events["round:Open"] == (1, TASK, 2, ALL)
+    assert events["round:CommitUpdate"] == (1, TASK, 2, ["gamma-1", digest("update of gamma-1 in round 2")])
+    assert events["round:PublishModel"] == (1, TASK, 2, [digest("model 2")])
+    assert events["reward:Settle"] == (1, TASK, 2, ALL)
+
+
+def test_moments_are_the_milliseconds_of_the_transaction() -> None:
+    scenario = at("running")
+    scenario.now += 123
+    assert scenario.open()["opened_at"] == scenario.now
+    assert scenario.now % 1000 == 123
 
 
 # --- 100 participants -----------------------------------------------------------------------------

@@ -49,6 +49,7 @@ TASKS = [
     Case("task:Create", 121, "a role for a suspended organization", "enrolled",
          lambda s: [moves.suspend(s, "GammaMSP"), s.create()]),
     _spec_case(122, "a target below the minimum", cohort__target=2),
+    _spec_case(122, "a target of one", cohort__target=1),
     _spec_case(123, "a clip of zero", encryption__clip="0.000"),
     _spec_case(123, "a learning rate of zero", training__learning_rate="0"),
     _spec_case(123, "a momentum of one", training__momentum="1.0"),

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from bfl_fabric.he.ckks import CkksOpener, CkksScheme
+from bfl_fabric.he.isolation import WorkerProcess
 from bfl_fabric.he.provider import EncryptionSchemes
 from bfl_fabric.he.seal import SealContext
-from tests.unit.he.samples import PARAMETERS, TERMS, Written
+from tests.unit.he.samples import CHECKED, PARAMETERS, PUBLIC_KEY, TERMS, Written
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,12 @@ def scheme(schemes: EncryptionSchemes, public_key: bytes) -> CkksScheme:
     made = schemes.public(TERMS, public_key)
     assert isinstance(made, CkksScheme)
     return made
+
+
+@pytest.fixture(scope="session")
+def pinned_scheme() -> CkksScheme:
+    """The scheme of the pinned public key, for updates whose bodies come from the formula."""
+    return CkksScheme(CHECKED, PUBLIC_KEY, WorkerProcess())
 
 
 @pytest.fixture(scope="session")

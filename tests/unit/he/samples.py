@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bfl_chaincode.api.records import EncryptionTerms
 from numpy.typing import NDArray
 
+from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.he import wire
+from bfl_fabric.he.gate import KeyName
 from bfl_fabric.he.packing import Residues, pack
 from bfl_fabric.he.parameters import CKKS_N4096
 from bfl_fabric.he.terms import CheckedTerms
@@ -53,6 +54,8 @@ def header(kind: Kind = Kind.UPDATE, **changes: object) -> Header:
         fields |= {"round": 1, "parameter_count": 10, "weight": 7, "members": 1, "task_id": TASK}
     if kind in (Kind.UPDATE, Kind.SCORE):
         fields["participant_id"] = "silo-a"
+    if kind is Kind.UPDATE:
+        fields["subject"] = bytes.fromhex(KEY.digest)
     if kind in (Kind.SUM, Kind.SCORE):
         fields["subject"] = hashlib.sha256(b"subject").digest()
     if kind is Kind.SUM:
@@ -82,6 +85,12 @@ def message(
     """Return a well-formed message whose body comes from the formula."""
     fields = header(kind, **changes)
     return fields.encode() + body(kind, start, stride, fields.parameter_count)
+
+
+PUBLIC_KEY = message(Kind.PUBLIC_KEY, 9)
+"""The pinned public key: what `message` makes without a subject of its own is an update for this key."""
+
+KEY = KeyName(1, hashlib.sha256(PUBLIC_KEY).hexdigest())
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,21 @@ import pytest
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.errors import MalformedInput, NotFound
 from bfl_fabric.he.ckks import CkksScheme
-from bfl_fabric.he.gate import Message, open_message, read_message
-from bfl_fabric.he.isolation import WorkerProcess
+from bfl_fabric.he.gate import KeyName, Message, open_message, open_upload, read_message
+from bfl_fabric.he.provider import EncryptionSchemes
 from bfl_fabric.he.wire import HEADER_BYTES, Kind
 from tests.unit.he import vectors
-from tests.unit.he.samples import CHECKED, PARAMETERS, TASK, Written, message
+from tests.unit.he.samples import (
+    KEY,
+    PARAMETERS,
+    TASK,
+    TERMS,
+    Written,
+    message,
+    name,
+    some_direction,
+    some_values,
+)
 
 SECONDS = 0.2
 MEMORY_BYTES = 64 << 20
@@ -38,6 +48,12 @@ def read_whole(read: Message) -> str:
         for _ in read.chunks():
             pass
     return read.digest
+
+
+def read_upload(path: Path, key: KeyName) -> str:
+    """Read an upload for this key to its end, and return its digest."""
+    with open_upload(path, PARAMETERS, key) as read:
+        return read_whole(read)
 
 
 def refusal_of(reading: Callable[[], object]) -> str:
@@ -84,23 +100,21 @@ FOREIGN = foreign_blobs()
 
 
 @pytest.mark.parametrize("title", vectors.REFUSED)
-def test_an_edited_message_is_refused_for_what_is_wrong_with_it(title: str) -> None:
+def test_an_edited_message_is_refused_for_what_is_wrong_with_it(title: str, written: Written) -> None:
     data, kind, words = vectors.refused(title)
-    assert words in refusal_of(lambda: read_whole(read_message(data, PARAMETERS, kind)))
+    if kind is Kind.UPDATE:
+        path, key = written.file(data), vectors.key_of(vectors.REFUSED[title]["base"])
+        assert words in refusal_of(lambda: read_upload(path, key))
+    else:
+        assert words in refusal_of(lambda: read_whole(read_message(data, PARAMETERS, kind)))
 
 
 @pytest.mark.parametrize("title", FOREIGN)
 def test_foreign_bytes_are_refused(title: str, written: Written) -> None:
     data = FOREIGN[title]
     path = written.file(data)
-
-    def read_file() -> None:
-        with open_message(path, PARAMETERS, Kind.UPDATE) as read:
-            read_whole(read)
-
-    assert refusal_of(lambda: read_whole(read_message(data, PARAMETERS, Kind.UPDATE))) == refusal_of(
-        read_file
-    )
+    in_memory = refusal_of(lambda: read_whole(read_message(data, PARAMETERS, Kind.UPDATE)))
+    assert in_memory == refusal_of(lambda: read_upload(path, KEY))
 
 
 def test_the_catalogue_has_more_than_sixty_kinds() -> None:
@@ -166,22 +180,51 @@ def test_reading_takes_the_memory_of_one_ciphertext(written: Written) -> None:
     assert peaks[1] < peaks[0] + 100_000 < 2_000_000
 
 
-def test_inspect_returns_the_header_and_the_digest_of_the_bytes(written: Written) -> None:
-    scheme = CkksScheme(CHECKED, message(Kind.PUBLIC_KEY), WorkerProcess())
+def test_inspect_returns_the_header_and_the_digest_of_the_bytes(
+    written: Written, pinned_scheme: CkksScheme
+) -> None:
     data = message(parameter_count=4097, weight=9)
-    found = scheme.inspect(written.file(data))
+    found = pinned_scheme.inspect(written.file(data))
     assert found.name == UpdateName(TASK, 1, "silo-a")
     assert (found.epoch, found.parameter_count, found.weight, found.size_bytes) == (1, 4097, 9, len(data))
     assert found.digest == hashlib.sha256(data).hexdigest()
-    assert scheme.size_bytes(4097) == len(data)
+    assert pinned_scheme.size_bytes(4097) == len(data)
 
 
-def test_inspect_refuses_another_epoch_and_too_much_weight(written: Written) -> None:
-    scheme = CkksScheme(CHECKED, message(Kind.PUBLIC_KEY), WorkerProcess())
+def test_inspect_refuses_another_epoch_and_too_much_weight(
+    written: Written, pinned_scheme: CkksScheme
+) -> None:
     with pytest.raises(MalformedInput, match="for key epoch 2, the public key is of epoch 1"):
-        scheme.inspect(written.file(message(epoch=2)))
+        pinned_scheme.inspect(written.file(message(epoch=2)))
     with pytest.raises(MalformedInput, match="the weight 32769 is not from 1 to 32768"):
-        scheme.inspect(written.file(message(weight=32_769)))
+        pinned_scheme.inspect(written.file(message(weight=32_769)))
+
+
+def test_an_update_names_the_public_key_message_that_the_ledger_names(
+    scheme: CkksScheme, public_key: bytes, written: Written
+) -> None:
+    path = written.file(scheme.encrypt(name(), 1, 1, some_values(10)))
+    with open_message(path, PARAMETERS, Kind.UPDATE) as read:
+        assert read.header.subject == hashlib.sha256(public_key).digest()
+    assert scheme.inspect(path).name == name()
+
+
+@pytest.mark.parametrize("reader", ["inspect", "aggregate", "score"])
+def test_an_update_under_another_key_of_the_same_epoch_is_refused_by_every_reader(
+    reader: str, schemes: EncryptionSchemes, scheme: CkksScheme, public_key: bytes, written: Written
+) -> None:
+    other_key = schemes.create_key(TERMS, 1, written.folder / "other")
+    own = written.file(scheme.encrypt(name("silo-a"), 1, 1, some_values(10)))
+    foreign = written.file(schemes.public(TERMS, other_key).encrypt(name("silo-b"), 1, 1, some_values(10)))
+    readings: dict[str, Callable[[], object]] = {
+        "inspect": lambda: scheme.inspect(foreign),
+        "aggregate": lambda: scheme.aggregate([own, foreign]),
+        "score": lambda: scheme.score(foreign, some_direction(10)),
+    }
+    found, expected = (hashlib.sha256(key).hexdigest() for key in (other_key, public_key))
+    assert refusal_of(readings[reader]) == (
+        f"the upload of silo-b was encrypted under another key ({found}), the task's key is {expected}"
+    )
 
 
 def test_a_hundred_thousand_mutated_messages_are_refused_or_read_as_what_they_are() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from bfl_chaincode.api import canonical
 
+from bfl_chaincode.api import canonical
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.he.parameters import CKKS_N4096, SECURE_BITS_QUANTUM, parameters_named
 

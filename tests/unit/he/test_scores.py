@@ -22,6 +22,7 @@ from tests.unit.he.samples import (
     CHECKED,
     LEVELS,
     PARAMETERS,
+    PUBLIC_KEY,
     TERMS,
     Written,
     header,
@@ -104,12 +105,14 @@ def test_the_noise_of_a_score_is_far_below_its_grid(
     assert 2**16 * np.std(noise) * ratio < scores.score_grid(PARAMETERS, prepared.terms)
 
 
-def test_the_score_is_what_seal_computes(seal: SealContext, written: Written, scheme: CkksScheme) -> None:
+def test_the_score_is_what_seal_computes(
+    seal: SealContext, written: Written, pinned_scheme: CkksScheme
+) -> None:
     """SEAL multiplies and adds; of its result the score keeps the constant coefficient and the mask."""
     count = 2 * PARAMETERS.degree
     path, direction = written.file(message(parameter_count=count)), some_direction(count)
     evaluator, total = sealapi.Evaluator(seal.context), None
-    score = scheme.score(path, direction)
+    score = pinned_scheme.score(path, direction)
     divisor = wire.decode(score[:HEADER_BYTES]).direction.divisor
     wide = direction.astype(np.int64)
     coarse = np.sign(wide) * ((2 * np.abs(wide) + divisor) // (2 * divisor))
@@ -130,20 +133,20 @@ def test_the_score_is_what_seal_computes(seal: SealContext, written: Written, sc
     assert constant == sum(expected[0].tolist()) * inverse % PARAMETERS.data_prime
 
 
-def test_everybody_computes_the_same_score_bytes(schemes, public_key: bytes, written: Written) -> None:  # type: ignore[no-untyped-def]
+def test_everybody_computes_the_same_score_bytes(schemes, written: Written) -> None:  # type: ignore[no-untyped-def]
     path, direction = written.file(message(parameter_count=9000)), some_direction(9000)
-    one, other = (schemes.public(TERMS, public_key).score(path, direction) for _ in range(2))
+    one, other = (schemes.public(TERMS, PUBLIC_KEY).score(path, direction) for _ in range(2))
     assert one == other
-    assert len(one) == schemes.public(TERMS, public_key).score_size_bytes(9000)
+    assert len(one) == schemes.public(TERMS, PUBLIC_KEY).score_size_bytes(9000)
 
 
-def test_a_score_names_its_upload_and_its_direction(scheme: CkksScheme, written: Written) -> None:
+def test_a_score_names_its_upload_and_its_direction(pinned_scheme: CkksScheme, written: Written) -> None:
     path, direction = written.file(message(weight=9)), some_direction(10)
-    found = wire.decode(scheme.score(path, direction)[:HEADER_BYTES])
-    assert found.subject.hex() == scheme.inspect(path).digest
+    found = wire.decode(pinned_scheme.score(path, direction)[:HEADER_BYTES])
+    assert found.subject.hex() == pinned_scheme.inspect(path).digest
     assert found.direction.digest == scores.direction_digest(direction)
     assert (found.participant_id, found.weight, found.parameter_count) == ("silo-a", 9, 10)
-    other = wire.decode(scheme.score(path, -direction)[:HEADER_BYTES])
+    other = wire.decode(pinned_scheme.score(path, -direction)[:HEADER_BYTES])
     assert other.direction.digest != found.direction.digest
 
 
@@ -165,10 +168,10 @@ def test_an_update_is_orthogonal_to_a_direction_of_zeros(
     ],
 )
 def test_a_direction_that_is_none_is_refused(
-    direction: np.ndarray, words: str, scheme: CkksScheme, written: Written
+    direction: np.ndarray, words: str, pinned_scheme: CkksScheme, written: Written
 ) -> None:
     with pytest.raises(MalformedInput, match=words):
-        scheme.score(written.file(message()), direction)
+        pinned_scheme.score(written.file(message()), direction)
 
 
 def test_a_direction_that_no_divisor_makes_small_enough_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import tempfile
 import tracemalloc
@@ -20,7 +21,9 @@ from bfl_fabric.he.gate import read_message
 from bfl_fabric.he.seal import SealContext, words_of
 from bfl_fabric.he.sums import sum_of
 from bfl_fabric.he.wire import HEADER_BYTES, Kind
-from tests.unit.he.samples import CHECKED, PARAMETERS, TASK, Written, message
+from tests.unit.he.samples import CHECKED, KEY, PARAMETERS, TASK, Written, message
+
+OTHER_KEY = hashlib.sha256(b"another public key").digest()
 
 
 def uploads(written: Written, count: int, parameter_count: int = 10) -> list[Path]:
@@ -48,26 +51,26 @@ def test_the_sum_is_seals_sum_bit_for_bit(written: Written) -> None:
             total = cipher
         else:
             evaluator.add_inplace(total, cipher)
-    (ours,) = read_message(sum_of(CHECKED, 1, paths), PARAMETERS, Kind.SUM).chunks()
+    (ours,) = read_message(sum_of(CHECKED, KEY, paths), PARAMETERS, Kind.SUM).chunks()
     assert (words_of(total, 2 * PARAMETERS.degree).reshape(ours.shape) == ours).all()
 
 
 def test_the_bytes_do_not_depend_on_the_order(written: Written) -> None:
     paths = uploads(written, 4, 5000)
-    assert len({sum_of(CHECKED, 1, order) for order in itertools.permutations(paths)}) == 1
+    assert len({sum_of(CHECKED, KEY, order) for order in itertools.permutations(paths)}) == 1
 
 
-def test_the_header_of_a_sum_counts_members_and_weight(written: Written, scheme: CkksScheme) -> None:
-    total = scheme.aggregate(uploads(written, 4))
-    found = scheme.inspect_aggregate(written.file(total))
+def test_the_header_of_a_sum_counts_members_and_weight(written: Written, pinned_scheme: CkksScheme) -> None:
+    total = pinned_scheme.aggregate(uploads(written, 4))
+    found = pinned_scheme.inspect_aggregate(written.file(total))
     assert (found.task_id, found.round, found.epoch, found.parameter_count) == (TASK, 1, 1, 10)
     assert (found.members, found.total_weight, found.size_bytes) == (4, 10, len(total))
-    assert found.parameters_digest == scheme.parameters_digest
+    assert found.parameters_digest == pinned_scheme.parameters_digest
 
 
 def test_a_sum_of_other_uploads_has_another_subject(written: Written) -> None:
     paths = uploads(written, 3)
-    whole, partial = sum_of(CHECKED, 1, paths), sum_of(CHECKED, 1, paths[:2])
+    whole, partial = sum_of(CHECKED, KEY, paths), sum_of(CHECKED, KEY, paths[:2])
     subjects = {read_message(data, PARAMETERS, Kind.SUM).header.subject for data in (whole, partial)}
     assert len(subjects) == 2
 
@@ -79,7 +82,8 @@ def test_a_sum_of_other_uploads_has_another_subject(written: Written) -> None:
         ({"start": 1}, "repeats the mask of another upload"),
         ({"task_id": "another"}, "is for task another"),
         ({"round": 2}, "is for round 2, not 1"),
-        ({"epoch": 2}, "is for key epoch 2, not 1"),
+        ({"subject": OTHER_KEY}, f"was encrypted under another key .{OTHER_KEY.hex()}., the task's key is"),
+        ({"epoch": 2}, "is for key epoch 2, the public key is of epoch 1"),
         ({"parameter_count": 11}, "has 11 parameters, the others 10"),
         ({"weight": 32_768}, "brings the weight to 32769; the task allows 32768"),
     ],
@@ -90,18 +94,18 @@ def test_an_upload_that_does_not_belong_is_refused(
     honest = {"start": 50, "participant_id": "silo-9"}
     odd_one = written.file(message(**(honest | change)), "odd")  # type: ignore[arg-type]
     with pytest.raises(MalformedInput, match=words):
-        sum_of(CHECKED, 1, [*uploads(written, 1), odd_one])
+        sum_of(CHECKED, KEY, [*uploads(written, 1), odd_one])
 
 
 def test_the_same_file_twice_is_refused(written: Written) -> None:
     (path,) = uploads(written, 1)
     with pytest.raises(MalformedInput, match="is the second of this participant"):
-        sum_of(CHECKED, 1, [path, path])
+        sum_of(CHECKED, KEY, [path, path])
 
 
 def test_a_sum_of_nothing_is_refused() -> None:
     with pytest.raises(MalformedInput, match="a sum of no uploads"):
-        sum_of(CHECKED, 1, [])
+        sum_of(CHECKED, KEY, [])
 
 
 def test_a_sum_of_more_than_the_most_members_is_refused(written: Written) -> None:
@@ -110,7 +114,7 @@ def test_a_sum_of_more_than_the_most_members_is_refused(written: Written) -> Non
         for index in range(PARAMETERS.max_members + 1)
     )
     with pytest.raises(MalformedInput, match="one more than the 1024"):
-        sum_of(CHECKED, 1, many)
+        sum_of(CHECKED, KEY, many)
 
 
 def test_memory_does_not_grow_with_the_number_of_uploads(tmp_path: Path) -> None:
@@ -118,7 +122,7 @@ def test_memory_does_not_grow_with_the_number_of_uploads(tmp_path: Path) -> None
 
     def peak(count: int) -> int:
         tracemalloc.start()
-        sum_of(CHECKED, 1, streamed(whole, tmp_path / "upload", count))
+        sum_of(CHECKED, KEY, streamed(whole, tmp_path / "upload", count))
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
@@ -148,7 +152,7 @@ def test_residues_add_as_integers_do(formulas: list[tuple[int, int]]) -> None:
             written.file(message(Kind.UPDATE, start, stride, participant_id=f"p{index}"))
             for index, (start, stride) in enumerate(formulas)
         ]
-        (words,) = read_message(sum_of(CHECKED, 1, paths), PARAMETERS, Kind.SUM).chunks()
+        (words,) = read_message(sum_of(CHECKED, KEY, paths), PARAMETERS, Kind.SUM).chunks()
     start, stride = (sum(column) for column in zip(*formulas, strict=True))
     prime = PARAMETERS.data_prime
     expected = [(start + index * stride) % prime for index in range(2 * PARAMETERS.degree)]

@@ -8,18 +8,17 @@ import json
 
 import numpy as np
 import pytest
-from bfl_chaincode.api import canonical
 
+from bfl_chaincode.api import canonical
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.he import scores, wire
 from bfl_fabric.he.ckks import CkksScheme
 from bfl_fabric.he.gate import read_message
-from bfl_fabric.he.isolation import WorkerProcess
 from bfl_fabric.he.packing import pack, unpack
 from bfl_fabric.he.sums import sum_of
 from bfl_fabric.he.wire import HEADER_BYTES, Kind
 from tests.unit.he import vectors
-from tests.unit.he.samples import CHECKED, PARAMETERS, Written, message, residues
+from tests.unit.he.samples import CHECKED, KEY, PARAMETERS, PUBLIC_KEY, Written, message, residues
 
 COMPOSED = json.loads((vectors.FOLDER / "composed.json").read_text(encoding="utf-8"))
 
@@ -43,6 +42,23 @@ def test_a_pinned_message_passes_the_gate(title: str) -> None:
     else:
         assert len(list(read.chunks())) == PARAMETERS.chunk_count(read.header.parameter_count)
     assert read.digest == vectors.MESSAGES[title]["digest"]
+
+
+@pytest.mark.parametrize(
+    "title", [title for title in vectors.MESSAGES if vectors.kind_of(title) is Kind.UPDATE]
+)
+def test_a_pinned_update_names_the_pinned_key_of_its_epoch(title: str) -> None:
+    keys = [
+        row["digest"]
+        for row in vectors.MESSAGES.values()
+        if row["fields"]["kind"] == "PUBLIC_KEY" and row["fields"]["epoch"] == vectors.key_of(title).epoch
+    ]
+    assert keys == [vectors.key_of(title).digest]
+
+
+def test_the_key_of_the_samples_is_the_pinned_one() -> None:
+    assert vectors.message_of("public key") == PUBLIC_KEY
+    assert vectors.MESSAGES["public key"]["digest"] == KEY.digest == COMPOSED["public_key_digest"]
 
 
 def test_the_parameters_of_the_vectors_are_the_default_ones() -> None:
@@ -69,6 +85,7 @@ def composed_updates() -> list[bytes]:
             participant_id=row["participant_id"],
             weight=row["weight"],
             parameter_count=count,
+            subject=bytes.fromhex(COMPOSED["public_key_digest"]),
         )
         for row in COMPOSED["updates"]
     ]
@@ -76,7 +93,7 @@ def composed_updates() -> list[bytes]:
 
 def test_the_pinned_sum_is_the_sum_of_its_residues(written: Written) -> None:
     updates, expected = composed_updates(), COMPOSED["sum"]
-    total = sum_of(CHECKED, 1, [written.file(data) for data in updates])
+    total = sum_of(CHECKED, KEY, [written.file(data) for data in updates])
     assert hashlib.sha256(total).hexdigest() == expected["digest"]
     read = read_message(total, PARAMETERS, Kind.SUM)
     assert (read.header.members, read.header.weight) == (expected["members"], expected["weight"])
@@ -94,11 +111,10 @@ def test_the_subject_of_the_pinned_sum_names_its_uploads_in_order() -> None:
     assert hashlib.sha256(joined).hexdigest() == COMPOSED["sum"]["subject"]
 
 
-def test_the_pinned_scores_have_their_bytes(written: Written) -> None:
-    scheme = CkksScheme(CHECKED, message(Kind.PUBLIC_KEY), WorkerProcess())
+def test_the_pinned_scores_have_their_bytes(written: Written, pinned_scheme: CkksScheme) -> None:
     direction = np.array([(37 * i) % 255 - 127 for i in range(COMPOSED["parameter_count"])], dtype=np.int8)
     for data, row in zip(composed_updates(), COMPOSED["scores"], strict=True):
-        score = scheme.score(written.file(data), direction)
+        score = pinned_scheme.score(written.file(data), direction)
         terms = wire.decode(score[:HEADER_BYTES]).direction
         expected = COMPOSED["direction"]
         assert (terms.divisor, terms.energy, terms.overlap) == tuple(
@@ -113,10 +129,7 @@ def test_the_pinned_scores_have_their_bytes(written: Written) -> None:
 @pytest.mark.parametrize("field", ["divisor", "energy", "overlap"])
 def test_a_header_that_could_not_be_read_is_not_written(field: str) -> None:
     fields = vectors.header_of("update of one chunk")
-    broken = wire.Header(
-        fields.kind, fields.parameters_digest, 1, 1, 10, 7, 1, "t", "p",
-        direction=wire.DirectionTerms(**{field: 1}),
-    )  # fmt: skip
+    broken = dataclasses.replace(fields, direction=wire.DirectionTerms(**{field: 1}))
     with pytest.raises(MalformedInput, match="only a score has direction terms"):
         broken.encode()
 
@@ -130,6 +143,12 @@ def test_the_specification_shows_the_bytes_of_the_vectors() -> None:
         at, digits = int(line[:4]), line[6:].split("   ")[0].split(" …")[0]
         assert data[at:].startswith(bytes.fromhex(digits))
     assert canonical.text(dataclasses.asdict(PARAMETERS)) in page
-    for fact in (PARAMETERS.digest, hashlib.sha256(data).hexdigest(), str(len(data)), f"{15_053_208:,}"):
+    for fact in (
+        PARAMETERS.digest,
+        hashlib.sha256(data).hexdigest(),
+        KEY.digest,
+        str(len(data)),
+        f"{15_053_208:,}",
+    ):
         assert fact in page
     assert wire.message_bytes(PARAMETERS, Kind.UPDATE, 1_000_000) == 15_053_208

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bfl_fabric.he.gate import KeyName
 from bfl_fabric.he.wire import DirectionTerms, Header, Kind
 from tests.unit.he.samples import PARAMETERS, body
 
@@ -45,6 +46,12 @@ def message_of(title: str) -> bytes:
     formula = row["body"]
     tail = body(kind_of(title), formula["start"], formula["stride"], row["fields"]["parameter_count"])
     return bytes.fromhex(row["header"]) + tail
+
+
+def key_of(title: str) -> KeyName:
+    """Return the key that an update's row names."""
+    fields = header_of(title)
+    return KeyName(fields.epoch, fields.subject.hex())
 
 
 def refused(title: str) -> tuple[bytes, Kind, str]:

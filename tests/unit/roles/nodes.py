@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import KeyEpoch, Node, NodeRole, Organization, Participant, RoundView, to_json
-
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
 from bfl_fabric.learning.arithmetic import ExactArithmetic
 from bfl_fabric.roles.admission import NodeAdmission
@@ -37,6 +37,7 @@ from tests.unit.roles.rounds import (
 )
 
 EPOCH_KEY = "wine-1.key"
+SILO_ORGANIZATIONS = ("a-msp", "b-msp", "c-msp")
 
 
 class Scene:
@@ -54,7 +55,8 @@ class Scene:
         self.scheme: PlainScheme = self.provider.public(terms, self.public_key)
         self.ledger.answers["federation:ListNodes"] = []
         self.ledger.answers["federation:ListOrganizations"] = [
-            to_json(Organization(msp_id, msp_id, "eu", True, 0)) for msp_id in ORGANIZATIONS
+            to_json(Organization(msp_id, msp_id, "eu", True, 0))
+            for msp_id in (*ORGANIZATIONS, *SILO_ORGANIZATIONS)
         ]
         self.ledger.answers["federation:ListParticipants"] = [
             to_json(Participant(who, f"{who[0]}-msp", True, 0)) for who in PARTICIPANTS

@@ -29,7 +29,6 @@ from bfl_chaincode.api.records import (
     UpdateCommitment,
     VerificationTerms,
 )
-
 from bfl_fabric.testing.scheme import SCHEME_NAME, plain_parameters_digest
 from bfl_fabric.testing.training import unique_parameter_count
 
@@ -153,3 +152,11 @@ def aggregated(phase: Phase = Phase.AGGREGATED, **changes: Any) -> RoundView:
 def verified(**changes: Any) -> RoundView:
     """A round that the key holder may open."""
     return replace(aggregated(Phase.VERIFIED, **changes), attestations=(attestation(COORDINATOR),))
+
+
+def with_initial(seen: RoundView, digest_: str) -> RoundView:
+    """Let the task start from this model."""
+    model = replace(seen.task.spec.model, initial_digest=digest_)
+    task = replace(seen.task, spec=replace(seen.task.spec, model=model))
+    current = None if seen.round is None else replace(seen.round, base_model_digest=digest_)
+    return replace(seen, task=task, round=current)

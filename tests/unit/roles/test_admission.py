@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from bfl_chaincode.api.records import (
     Metrics,
     ModelRecord,
@@ -18,7 +19,6 @@ from bfl_chaincode.api.records import (
     TaskStatus,
     to_json,
 )
-
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
 from bfl_fabric.errors import LedgerRefused, MalformedInput, NotFound, TransferFailed
 from bfl_fabric.roles.admission import may_read

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from bfl_chaincode.api.records import Phase, RoundView, ScoreSheet, TaskStatus
 
+from bfl_chaincode.api.records import Phase, RoundView, ScoreSheet, TaskStatus
 from bfl_fabric.domain.ports import AggregateHeader
 from bfl_fabric.errors import KeyHolderRefused, NotFound
 from bfl_fabric.roles.evidence import scores_sheet

@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from bfl_chaincode.api.records import Node, NodeRole, Phase, TaskStatus
 
+from bfl_chaincode.api.records import Node, NodeRole, Phase, TaskStatus
 from bfl_fabric.roles import aggregator, announcement, verifier
 from bfl_fabric.roles.actions import of_federation, of_round
 from bfl_fabric.roles.aggregator import AggregatorState, ProposeAggregate
 from bfl_fabric.roles.holding import Acknowledge, FetchUpdate
 from bfl_fabric.roles.models import CheckModel
-from bfl_fabric.roles.verifier import Attest, VerifierState
+from bfl_fabric.roles.verifier import CONFIRMATION_GRACE_MS, Attest, VerifierState
 from bfl_fabric.roles.workbench import Identity
 from tests.unit.roles.rounds import (
     AGGREGATOR,
     COORDINATOR,
     INITIAL,
     KEY_HOLDER,
+    OPENED_AT,
     PARTICIPANTS,
     TASK,
     aggregated,
@@ -40,8 +41,10 @@ def the_aggregator(held: frozenset[str] = EVERYTHING) -> AggregatorState:
     return AggregatorState(AGGREGATOR, held)
 
 
-def the_verifier(msp_id: str = COORDINATOR, held: frozenset[str] = EVERYTHING) -> VerifierState:
-    return VerifierState(msp_id, held, frozenset({INITIAL}))
+def the_verifier(
+    msp_id: str = COORDINATOR, held: frozenset[str] = EVERYTHING, now_ms: int = OPENED_AT
+) -> VerifierState:
+    return VerifierState(msp_id, now_ms, held, frozenset({INITIAL}))
 
 
 @pytest.mark.parametrize("msp_id", [AGGREGATOR, COORDINATOR])
@@ -112,9 +115,11 @@ def test_a_verifier_attests_once() -> None:
     assert verifier.due(disagreeing, the_verifier()) == []
 
 
-def test_a_verifier_confirms_when_it_sees_the_quorum() -> None:
+def test_a_verifier_confirms_a_quorum_that_the_coordinator_left_alone() -> None:
     attested = replace(aggregated(), attestations=(attestation(COORDINATOR),))
-    assert verifier.due(attested, the_verifier()) == [of_round("round:ConfirmAggregate", attested)]
+    assert verifier.due(attested, the_verifier()) == []
+    later = the_verifier(now_ms=OPENED_AT + CONFIRMATION_GRACE_MS)
+    assert verifier.due(attested, later) == [of_round("round:ConfirmAggregate", attested)]
 
 
 def test_a_verifier_of_the_aggregator_does_nothing() -> None:

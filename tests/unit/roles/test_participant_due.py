@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from bfl_chaincode.api.records import Phase, TaskStatus
 
+from bfl_chaincode.api.records import Phase, TaskStatus
 from bfl_fabric.roles.actions import Submit, of_round, of_task
 from bfl_fabric.roles.models import CheckModel
 from bfl_fabric.roles.participant import (
