@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +26,14 @@ Place = Annotated[
 ]
 As = Annotated[str, typer.Option("--as", help="Identity to act with, one of the federation's clients.")]
 APPLICATION = "application"
+
+
+def command() -> str:
+    """Return how this `bfl` is called from here: by its name where the shell finds it, else by its path."""
+    own = Path(sys.executable).parent / "bfl"
+    if shutil.which("bfl") == str(own):
+        return "bfl"
+    return shlex.quote(str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own))
 
 
 def place_of(place: Path | None) -> Path:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bfl_fabric.audit.summary import Baselines, FactSummary, RunSummary, TrafficSummary
+from bfl_fabric.cli.connection import command
 from bfl_fabric.cli.demo_data import DemoData, prepare_data
 from bfl_fabric.cli.display import RunDisplay
 from bfl_fabric.cli.output import percent, print_json, size
@@ -153,7 +154,7 @@ class DemoRun:
             traffic=self._traffic,
             facts=_facts(statuses),
             genesis_digest=genesis,
-            verify_command=f"bfl audit verify {shlex.quote(str(place))} --genesis {genesis}",
+            verify_command=f"{command()} audit verify {shlex.quote(str(place))} --genesis {genesis}",
         )
         summary = await collect_summary(client, task, context)
         self._console.print(self._result_table(summary, reference))

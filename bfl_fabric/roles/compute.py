@@ -6,6 +6,8 @@ Encryption and training hold large vectors; two at once would double the memory 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -21,11 +23,36 @@ class Compute(Protocol):
 
 
 class ThreadCompute:
-    """Runs in a thread; a cancelled caller leaves, the thread finishes its piece first."""
+    """Runs each piece in a daemon thread: whoever is cancelled leaves at once, and the process ends without it.
+
+    A piece that was left still has its turn to the end; nothing that is durable depends on it.
+    """
 
     def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(1)
+        self._turn = threading.Lock()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._turn:
-            return await asyncio.to_thread(function, *args, **kwargs)
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def finish(result: T | None, error: BaseException | None) -> None:
+            if done.cancelled():
+                return
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(result)  # type: ignore[arg-type]
+
+        def work() -> None:
+            result, error = None, None
+            try:
+                with self._turn:
+                    if not done.cancelled():
+                        result = function(*args, **kwargs)
+            except BaseException as raised:
+                error = raised
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(finish, result, error)
+
+        threading.Thread(target=work, name="compute", daemon=True).start()
+        return await done

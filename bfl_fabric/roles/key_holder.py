@@ -203,6 +203,7 @@ class KeyHolderRole:
         ]
         opener = await self._opener(view)
         await self._verify_in_bounds(action, view, opener)
+        self._remember(OPENED, action, round_.aggregate_digest)
         self._remember(SCORED, action, round_.scores_digest)
         scores: list[canonical.Json] = [
             {"participant_id": member, "alignment": await self._bench.work(opener.open_score, ciphertext)}

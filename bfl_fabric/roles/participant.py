@@ -6,6 +6,7 @@ training does is the trainer's, and whether an upload may be kept is the receivi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ from bfl_fabric.roles.workbench import Workbench, round_key
 
 if TYPE_CHECKING:
     from bfl_fabric.domain.ports import Float32Vector
+
+logger = logging.getLogger(__name__)
 
 UPDATE = "update"
 
@@ -51,7 +54,11 @@ class PreparedUpdate:
 
 @dataclass(frozen=True, slots=True)
 class ParticipantState:
-    """What the participant knows beside the ledger. `joins` registers it for a published task."""
+    """What the participant knows beside the ledger.
+
+    `joins` registers it for a published task; `has_lost_update` means that it wrote an update of this round down and
+    has the bytes no more, so that it sits the round out: a second encryption of the round is never made.
+    """
 
     participant_id: str
     samples: int
@@ -59,6 +66,7 @@ class ParticipantState:
     now_ms: int
     prepared: PreparedUpdate | None
     sound_models: frozenset[str]
+    has_lost_update: bool = False
 
 
 def due(view: RoundView, me: ParticipantState) -> list[Action]:
@@ -89,7 +97,7 @@ def _check(view: RoundView, me: ParticipantState, digest: str) -> list[Action]:
 
 def _collecting(view: RoundView, me: ParticipantState) -> list[Action]:
     round_ = round_of(view)
-    if me.participant_id not in round_.cohort or me.now_ms >= round_.deadline_at:
+    if me.participant_id not in round_.cohort or me.now_ms >= round_.deadline_at or me.has_lost_update:
         return []
     if unchecked := _check(view, me, round_.base_model_digest):
         return unchecked
@@ -153,21 +161,27 @@ class ParticipantRole:
 
     def _state(self, view: RoundView) -> ParticipantState:
         named = () if view.round is None else (view.round.base_model_digest, view.round.model_digest)
+        digest = self._recorded(view)
+        is_lost = digest is not None and not self._bench.ports.blobs.has(digest)
+        if is_lost:
+            logger.warning("%s: the update %s is not in the store any more", self.name, digest)
         return ParticipantState(
             self._bench.identity.name,
             self._trainer.samples,
             self._joins,
             self._bench.ports.clock.now_ms(),
-            self._prepared(view),
+            None if digest is None or is_lost else self._prepared(digest),
             frozenset(digest for digest in named if is_sound(self._bench, view, digest)),
+            is_lost,
         )
 
-    def _prepared(self, view: RoundView) -> PreparedUpdate | None:
+    def _recorded(self, view: RoundView) -> str | None:
+        """Return the digest of this round's update, if one was ever made."""
         if view.round is None:
             return None
-        digest = self._bench.ports.journal.find(UPDATE, round_key(view.round.task_id, view.round.number))
-        if digest is None:
-            return None
+        return self._bench.ports.journal.find(UPDATE, round_key(view.round.task_id, view.round.number))
+
+    def _prepared(self, digest: str) -> PreparedUpdate:
         return PreparedUpdate(digest, self._bench.ports.blobs.path(digest).stat().st_size)
 
     async def stirred(self) -> None:
@@ -188,7 +202,7 @@ class ParticipantRole:
 
     async def _prepare(self, action: PrepareUpdate) -> None:
         view = await self._reader.round(action.task_id, action.round)
-        if self._prepared(view) is not None:
+        if self._recorded(view) is not None:
             return
         data = await self._models.base(action, view, round_of(view).base_model_digest)
         base = self._bench.ports.arithmetic.unpack_model(data, view.task.spec.model.parameter_count)

@@ -24,7 +24,7 @@ from bfl_fabric.domain.ports import (
 )
 from bfl_fabric.roles.actions import Action, Submit
 from bfl_fabric.roles.compute import Compute
-from bfl_fabric.roles.progress import Observer, Progress, ProgressKind
+from bfl_fabric.roles.progress import Observer, Progress, ProgressKind, guarded
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Workbench:
         self.identity = identity
         self.ports = ports
         self._compute = compute
-        self._observer = observer
+        self._observer = guarded(observer)
 
     async def work(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run CPU-bound or disk-bound work off the event loop."""

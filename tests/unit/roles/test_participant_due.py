@@ -140,3 +140,8 @@ def test_two_surveys_find_equal_actions() -> None:
     assert first == second
     assert isinstance(first[0], Submit)
     assert hash(first[0]) == hash(second[0])
+
+
+def test_a_silo_that_lost_its_update_sits_the_round_out() -> None:
+    assert due(collecting(), me(has_lost_update=True)) == []
+    assert due(collecting(updates=(update("a-1"),)), me(has_lost_update=True)) == []

@@ -148,6 +148,13 @@ def test_an_update_is_encrypted_once_per_round(scene: Scene) -> None:
     assert kinds.count(ProgressKind.TRAINED) == 1
 
 
+def test_an_update_that_was_lost_is_not_encrypted_again(scene: Scene) -> None:
+    silo = Silo(scene)
+    asyncio.run(silo.role.perform(PrepareUpdate(TASK, 1)))
+    silo.node.blobs.lose(silo.prepared())
+    assert asyncio.run(silo.role.survey()) == []
+
+
 def test_data_that_changed_since_the_registration_are_not_used(scene: Scene) -> None:
     silo = Silo(scene, samples=11)
     with pytest.raises(ConfigurationError, match="registered for wine with 10"):
