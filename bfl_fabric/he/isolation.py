@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 import bfl_chaincode
-import bfl_fabric
 from bfl_fabric import errors
 from bfl_fabric.he import frames
 from bfl_fabric.he.frames import BrokenFrame, Head
@@ -88,7 +87,7 @@ class WorkerProcess:
             timer.cancel()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        roots = [str(Path(package.__path__[0]).parent) for package in (bfl_fabric, bfl_chaincode)]
+        roots = [str(Path(module.__file__ or "").parents[1]) for module in (errors, bfl_chaincode)]
         command = [sys.executable, "-I", "-c", _START, str(self._limits.memory_bytes), *roots]
         try:
             process = subprocess.Popen(  # noqa: S603  (our own interpreter, our own code)

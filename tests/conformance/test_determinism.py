@@ -25,10 +25,13 @@ for name, unit in (("time", 1), ("monotonic", 1), ("time_ns", 10**9), ("monotoni
 from bfl_fabric.embedded.reexecute import main
 sys.exit(main(sys.argv[2:]))
 """
+# Python 3.11 cannot start from a folder with a name beyond ASCII in the plain C locale: it reads its own .pth files
+# in the locale's encoding.
+PLAIN = "C" if str(ROOT).isascii() else "C.UTF-8"
 SURROUNDINGS = {
     "seed 0": ({"PYTHONHASHSEED": "0"}, "0"),
     "seed 1, C, Tokyo, a year ago": (
-        {"PYTHONHASHSEED": "1", "LC_ALL": "C", "TZ": "Asia/Tokyo", "PYTHONOPTIMIZE": "1"},
+        {"PYTHONHASHSEED": "1", "LC_ALL": PLAIN, "TZ": "Asia/Tokyo", "PYTHONOPTIMIZE": "1"},
         "-31536000",
     ),
     "seed 4711, Turkish, Chatham, in ten years": (

@@ -21,6 +21,7 @@ def quiet(seed: int = 0, terms: Terms = SHORT) -> Plan:
     return Plan(seed, terms, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_whatever_happens_the_invariants_hold(first: int) -> None:
     for seed in range(first, min(first + CHUNK, SEEDS)):
@@ -70,6 +71,7 @@ def calm() -> Played:
     return play(quiet(terms=PAIR), deliverers=BOTH_ROUNDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["coordinator-a", "aggregator-b", "verifier-a", "key-holder-c", "silo-a1"])
 def test_a_crash_at_any_persisted_step_changes_nothing(calm: Played, name: str) -> None:
     """Dying after a step is dying before the next one, but for the last."""
