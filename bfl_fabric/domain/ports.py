@@ -199,6 +199,9 @@ class UpdateChannel(Protocol):
     bytes, NotFound when it has no such blob.
     """
 
+    def expect(self, address: str, msp_id: str) -> None:
+        """From now on talk at `address` only to a node that this organization vouches for."""
+
     async def upload(self, address: str, name: UpdateName, digest: str, path: Path) -> None:
         """Return once the node at `address` has the update durably and has found it well-formed.
 

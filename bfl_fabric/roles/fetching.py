@@ -47,6 +47,7 @@ class Fetcher:
             return
         refusals = []
         for node in self._candidates(await self._reader.nodes(), roles, organizations):
+            self._bench.ports.channel.expect(node.address, node.msp_id)
             try:
                 await self._bench.ports.channel.download(
                     node.address, digest, size_bytes, self._bench.ports.blobs

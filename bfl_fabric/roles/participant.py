@@ -256,6 +256,7 @@ class ParticipantRole:
         path = self._bench.ports.blobs.path(action.digest)
         refusals = []
         for node in nodes:
+            self._bench.ports.channel.expect(node.address, node.msp_id)
             try:
                 await self._bench.ports.channel.upload(node.address, name, action.digest, path)
             except TransferFailed as error:

@@ -163,6 +163,7 @@ class AsyncFederation:
         digest = self._blobs.put(initial)
         node = await self.node(NodeRole.COORDINATOR, spec.roles.coordinator)
         name = UpdateName(spec.task_id, 0, self.settings.name)
+        self._channel.expect(node.address, node.msp_id)
         await self._channel.upload(node.address, name, digest, self._blobs.path(digest))
 
     async def fetch_model(self, record: ModelRecord) -> Float32Vector:
@@ -177,6 +178,7 @@ class AsyncFederation:
         """Return a blob that the coordinator's node serves, checked against its digest."""
         if not self._blobs.has(digest):
             node = await self.node(NodeRole.COORDINATOR, coordinator)
+            self._channel.expect(node.address, node.msp_id)
             await self._channel.download(node.address, digest, size_bytes, self._blobs)
         data = self._blobs.read(digest)
         if hashlib.sha256(data).hexdigest() != digest:

@@ -19,8 +19,9 @@ from bfl_fabric.testing.faults import Crashed, Fault, FaultPlan
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A node that listens."""
+    """A node that listens, and the organization that its certificate proves."""
 
+    msp_id: str
     admission: Admission
     blobs: BlobStore
 
@@ -72,6 +73,10 @@ class FakeChannel:
         self._network = network
         self._caller = caller
         self._faults = faults
+        self._expected: dict[str, str] = {}
+
+    def expect(self, address: str, msp_id: str) -> None:
+        self._expected[address] = msp_id
 
     async def upload(self, address: str, name: UpdateName, digest: str, path: Path) -> None:
         fault = self._faults.take()
@@ -114,7 +119,10 @@ class FakeChannel:
             raise TransferFailed(f"{address} was not reached")
         if fault is Fault.SLOW:
             self._network.clock.move(self._faults.slow_seconds)
-        return self._network.server(address)
+        server = self._network.server(address)
+        if self._expected.get(address, server.msp_id) != server.msp_id:
+            raise TransferFailed(f"{address} is no node of {self._expected[address]}")
+        return server
 
     async def _deliver(self, server: Server, name: UpdateName, digest: str, data: bytes) -> None:
         self._network.deliveries.append(Delivery(name, digest, data))

@@ -215,7 +215,7 @@ class World:
         actor.process = Process(self._role(actor, bench, schemes, checks), bench)
         if actor.node_role is not NodeRole.PARTICIPANT:
             admission = NodeAdmission(bench, checks, actor.node_role)
-            self.network.listen(actor.address, Server(admission, blobs))
+            self.network.listen(actor.address, Server(actor.msp_id, admission, blobs))
 
     def _role(self, actor: Actor, bench: Workbench, schemes: TaskSchemes, checks: UploadChecks) -> Role:
         match actor.node_role:

@@ -107,7 +107,7 @@ class ANode:
         self.checks = UploadChecks(self.bench, self.schemes)
         self.admission = NodeAdmission(self.bench, self.checks, role)
         address = f"127.0.0.1:{5000 + len(scene.nodes)}"
-        scene.network.listen(address, Server(self.admission, self.blobs))
+        scene.network.listen(address, Server(msp_id, self.admission, self.blobs))
         if role is not NodeRole.PARTICIPANT:
             scene.nodes.append(Node(msp_id, role, name, address, 0))
             scene.ledger.answers["federation:ListNodes"] = [to_json(node) for node in scene.nodes]

@@ -21,6 +21,7 @@ from bfl_fabric.roles.participant import ParticipantRole, PrepareUpdate, Upload
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.testing.faults import Fault
+from bfl_fabric.testing.network import Server
 from bfl_fabric.testing.training import UniqueTrainer, unique_values
 from tests.unit.roles.nodes import ANode, Scene
 from tests.unit.roles.rounds import (
@@ -100,6 +101,16 @@ def test_a_broken_download_is_tried_at_the_next_node(scene: Scene) -> None:
     node.faults.add(Fault.CORRUPTED)
     fetch(node, initial, MODEL_SOURCES)
     assert node.progress[-1].text == "coordinator-b"
+
+
+def test_a_node_of_another_organization_at_an_announced_address_is_not_believed(scene: Scene) -> None:
+    node = ANode(scene, KEY_HOLDER, "verifier-c", NodeRole.VERIFIER)
+    honest = ANode(scene, COORDINATOR, "coordinator-a", NodeRole.COORDINATOR)
+    name = honest.blobs.put(BASE_BYTES)
+    scene.show(with_initial(collecting(), name))
+    scene.network.listen(honest.address, Server(AGGREGATOR, honest.admission, honest.blobs))
+    with pytest.raises(TransferFailed, match=f"no node of {COORDINATOR}"):
+        fetch(node, name, MODEL_SOURCES)
 
 
 # --- participant --------------------------------------------------------------------------------
