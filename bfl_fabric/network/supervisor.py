@@ -22,6 +22,7 @@ from bfl_fabric.errors import BflError
 STOP_SECONDS = 5.0
 RESTARTS_PER_MINUTE = 10
 CLEAN_EXIT = 0
+ORPHANED = 75
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +160,17 @@ def _tail(path: Path, lines: int = 12) -> str:
 
 
 def stop_with_parent(stop: Callable[[], object]) -> None:
-    """Call `stop` once when the parent is gone, that is when standard input ends."""
+    """Call `stop` once when the parent is gone, that is when standard input ends.
+
+    A process that is busy and does not end within seconds is ended here: nobody else is left to do it, and every
+    actor survives being killed.
+    """
 
     def wait_for_end() -> None:
         while os.read(0, 4096):
             pass
         stop()
+        time.sleep(STOP_SECONDS)
+        os._exit(ORPHANED)
 
     threading.Thread(target=wait_for_end, name="stop-with-parent", daemon=True).start()

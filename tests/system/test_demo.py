@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,47 @@ class TestDemo:
         assert json.loads(pinned.stdout)["passed"]
         other = bfl("audit", "verify", str(place), "--genesis", "0" * 64, cwd=ROOT)
         assert other.returncode == 3
+
+    def test_a_federation_comes_up_again_and_answers_every_question(self, demo: tuple[Path, dict[str, Any]]) -> None:
+        place, summary = demo
+        asked = [
+            ("federation", "show"),
+            ("federation", "whoami"),
+            ("participant", "list"),
+            ("node", "list"),
+            ("task", "list"),
+            ("task", "show", "breast-cancer"),
+            ("round", "list", "breast-cancer"),
+            ("round", "show", "breast-cancer", "2"),
+            ("model", "lineage", "breast-cancer"),
+            ("reward", "accounts"),
+            ("reward", "statement", "pool:breast-cancer"),
+            ("reward", "earned", "breast-cancer"),
+            ("reward", "conservation"),
+            ("ledger", "blocks"),
+            ("doctor",),
+        ]
+        command = [sys.executable, "-m", "bfl_fabric", "federation", "up", str(place)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as up:
+            assert up.stdout is not None
+            try:
+                assert any("ready" in line for line in up.stdout)
+                answers = {}
+                for words in asked:
+                    for form in ((), ("--json",)):
+                        result = bfl(*words, "--federation", str(place), *form, cwd=ROOT)
+                        assert result.returncode == 0, (words, result.stdout, result.stderr)
+                        answers[words] = result.stdout
+                exported = place / "model.safetensors"
+                assert bfl("model", "export", "breast-cancer", str(exported), "-f", str(place), cwd=ROOT).returncode == 0
+            finally:
+                up.send_signal(signal.SIGINT)
+                up.wait(timeout=15)
+        assert json.loads(answers["reward", "conservation"])["difference"] == 0
+        lineage = json.loads(answers["model", "lineage", "breast-cancer"])
+        assert [item["digest"] for item in lineage[1:]] == [item["model_digest"] for item in summary["rounds"]]
+        assert exported.stat().st_size > 4 * summary["task"]["parameter_count"]
+        assert audit(place, genesis_digest(place)).passed
 
     @pytest.mark.timeout(600)
     def test_any_flipped_byte_is_found_and_named(
