@@ -107,7 +107,9 @@ class TestDemo:
         other = bfl("audit", "verify", str(place), "--genesis", "0" * 64, cwd=ROOT)
         assert other.returncode == 3
 
-    def test_a_federation_comes_up_again_and_answers_every_question(self, demo: tuple[Path, dict[str, Any]]) -> None:
+    def test_a_federation_comes_up_again_and_answers_every_question(
+        self, demo: tuple[Path, dict[str, Any]]
+    ) -> None:
         place, summary = demo
         asked = [
             ("federation", "show"),
@@ -138,13 +140,20 @@ class TestDemo:
                         assert result.returncode == 0, (words, result.stdout, result.stderr)
                         answers[words] = result.stdout
                 exported = place / "model.safetensors"
-                assert bfl("model", "export", "breast-cancer", str(exported), "-f", str(place), cwd=ROOT).returncode == 0
+                assert (
+                    bfl(
+                        "model", "export", "breast-cancer", str(exported), "-f", str(place), cwd=ROOT
+                    ).returncode
+                    == 0
+                )
             finally:
                 up.send_signal(signal.SIGINT)
                 up.wait(timeout=15)
         assert json.loads(answers["reward", "conservation"])["difference"] == 0
         lineage = json.loads(answers["model", "lineage", "breast-cancer"])
-        assert [item["digest"] for item in lineage[1:]] == [item["model_digest"] for item in summary["rounds"]]
+        assert [item["digest"] for item in lineage[1:]] == [
+            item["model_digest"] for item in summary["rounds"]
+        ]
         assert exported.stat().st_size > 4 * summary["task"]["parameter_count"]
         assert audit(place, genesis_digest(place)).passed
 
