@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from bfl_chaincode.api.records import Metrics, Round, RoundView
 from bfl_fabric.audit.summary import (
     Baselines,
-    CountSummary,
     DataSummary,
     FactSummary,
     FederationSummary,
@@ -21,6 +20,7 @@ from bfl_fabric.audit.summary import (
     RunSummary,
     TaskSummary,
     TrafficSummary,
+    count_names,
     round_summary,
 )
 from bfl_fabric.domain.ports import LedgerEvent
@@ -163,5 +163,5 @@ def _ledger(events: list[LedgerEvent], context: RunContext) -> LedgerSummary:
         height=max((event.block_number for event in events), default=0) + 1,
         genesis_digest=context.genesis_digest,
         tip_digest="",
-        transactions=tuple(CountSummary(name, count) for name, count in names.most_common()),
+        transactions=count_names(names),
     )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
-    Balance,
     ModelRecord,
     Payout,
     Phase,
@@ -121,9 +120,6 @@ class AsyncTask:
     async def reputations(self) -> list[Reputation]:
         answer = await self._federation.evaluate("reputation:List", {"task_id": self.task_id})
         return self._federation.records(Reputation, answer)
-
-    async def accounts(self) -> list[Balance]:
-        return await self._federation.accounts()
 
     async def model(self, number: int | None = None) -> Float32Vector:
         """Return a published model, by default the newest, as float32[parameter_count], digest-checked."""
