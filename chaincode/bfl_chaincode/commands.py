@@ -37,8 +37,10 @@ from bfl_chaincode.limits import (
     Reference,
     Region,
     RoundNumber,
+    Sequence,
     SizeBytes,
     Span,
+    Version,
     Weight,
 )
 
@@ -271,6 +273,29 @@ class RecordEvaluation:
     report_digest: Digest
     passed: bool
     block_height: Height
+
+
+# --- governance ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeUpgrade:
+    sequence: Sequence
+    version: Version
+    source_digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveUpgrade:
+    sequence: Sequence
+    version: Version
+    source_digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeName:
+    sequence: Sequence
+    version: Version
 
 
 # --- the parser ---------------------------------------------------------------------------------

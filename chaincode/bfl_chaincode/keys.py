@@ -35,6 +35,7 @@ LAYOUT: dict[type, tuple[str, tuple[str, ...]]] = {
     records.Settlement: ("settlement", ("task_id", "round")),
     records.Reputation: ("reputation", ("task_id", "participant_id")),
     records.Entry: ("entry", ("account", "transaction_id", "line")),
+    records.Upgrade: ("upgrade", ("sequence", "version")),
     records.Evaluation: ("evaluation", ("task_id", "auditor_id", "report_digest")),
 }
 

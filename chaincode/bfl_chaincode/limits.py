@@ -104,6 +104,7 @@ class Address:
 ID = r"[a-z0-9][a-z0-9-]{0,62}"
 MSP_ID = r"[A-Za-z][A-Za-z0-9.-]{0,63}"
 DIGEST = r"[0-9a-f]{64}"
+VERSION = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}"
 
 Id: TypeAlias = Annotated[str, Grammar(ID, refusals.MalformedIdentifier)]
 MspId: TypeAlias = Annotated[str, Grammar(MSP_ID, refusals.MalformedMspId)]
@@ -118,10 +119,12 @@ SizeBytes: TypeAlias = Annotated[int, Span(1, 2**40)]
 Weight: TypeAlias = Annotated[int, Span(1, SUM_LIMIT)]
 RoundNumber: TypeAlias = Annotated[int, Span(1, LAST_ROUND)]
 Epoch: TypeAlias = Annotated[int, Span(1, LAST_ROUND)]
+Sequence: TypeAlias = Annotated[int, Span(2, LAST_ROUND)]
 Ratio: TypeAlias = Annotated[int, Span(0, PPB)]
 Height: TypeAlias = Annotated[int, Span(0, 2**53)]
 Name: TypeAlias = Annotated[str, Length(1, 200)]
 Region: TypeAlias = Annotated[str, Length(1, 64)]
+Version: TypeAlias = Annotated[str, Grammar(VERSION, refusals.MalformedIdentifier)]
 Reason: TypeAlias = Annotated[str, Length(1, 500)]
 Reference: TypeAlias = Annotated[str, Length(1, 200)]
 

@@ -1,18 +1,22 @@
 """Builds the chaincode, and runs one transaction of it so that nothing but a Response ever comes out.
 
 Decides which contracts there are and how a call ends: with status 200 and canonical JSON, or with status 500
-and a coded refusal. No traceback and no state value is ever in a message.
+and a coded refusal. No traceback and no state value is ever in a message. It is the only reader of the environment;
+what the settings mean is left to the service that runs as a process (`__main__`).
 """
 
 from __future__ import annotations
 
 import inspect
+import os
 import re
+from collections.abc import Mapping
 
 from bfl_chaincode.api import refusals
 from bfl_chaincode.api.errors import Refusal
 from bfl_chaincode.contracts.audit import AuditContract
 from bfl_chaincode.contracts.federation import FederationContract
+from bfl_chaincode.contracts.governance import GovernanceContract
 from bfl_chaincode.contracts.key import KeyContract
 from bfl_chaincode.contracts.model import ModelContract
 from bfl_chaincode.contracts.reputation import ReputationContract
@@ -31,6 +35,7 @@ CONTRACTS: tuple[type[Contract], ...] = (
     ReputationContract,
     ModelContract,
     AuditContract,
+    GovernanceContract,
 )
 
 OK, REFUSED = 200, 500
@@ -53,6 +58,11 @@ TRANSACTIONS = _transactions()
 def build_chaincode() -> ContractChaincode:
     """Return a chaincode of all contracts; it keeps no state between transactions."""
     return ContractChaincode.new_chaincode(*[contract() for contract in CONTRACTS])
+
+
+def environment() -> Mapping[str, str]:
+    """Return the settings that the process was given, those named CHAINCODE_…"""
+    return {name: value for name, value in os.environ.items() if name.startswith("CHAINCODE_")}
 
 
 async def invoke(chaincode: ContractChaincode, stub: ChaincodeStub) -> Response:

@@ -33,6 +33,7 @@ MISSING: dict[type, type[RuleRefusal]] = {
     records.ModelRecord: refusals.ModelMissing,
     records.Settlement: refusals.SettlementMissing,
     records.Reputation: refusals.ReputationMissing,
+    records.Upgrade: refusals.UpgradeMissing,
 }
 
 EXISTING: dict[type, type[RuleRefusal]] = {

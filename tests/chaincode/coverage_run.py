@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bfl_chaincode.main import TRANSACTIONS
 from tests.chaincode.memory_stub import Simulation
-from tests.chaincode.refusal_cases import moves
+from tests.chaincode.refusal_cases import governance, moves
 from tests.chaincode.refusal_cases.reward import record_evaluation
 from tests.chaincode.requests import REQUESTS
 from tests.chaincode.scenario import COORDINATOR, TASK, Scenario, admin, at, node, silo
@@ -62,6 +62,8 @@ def _before_the_start() -> Scenario:
     moves.admit(scenario, "DeltaMSP")
     moves.suspend(scenario, "DeltaMSP")
     moves.announce(scenario, moves.VERIFIER, "verifier", "alpha-verifier")
+    governance.propose(scenario)
+    governance.approve(scenario)
     record_evaluation(scenario, node("BetaMSP", "auditor"))
     return scenario
 
@@ -88,6 +90,7 @@ def _closed_with_a_refund() -> Scenario:
 
 def _queries() -> list[Simulation]:
     scenario = at("settled 2")
+    governance.propose(scenario)
     found = []
     for name, evaluated in TRANSACTIONS.items():
         if evaluated:

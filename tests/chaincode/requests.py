@@ -91,4 +91,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "block_height": 40,
     },
     "audit:ListEvaluations": {"task_id": TASK},
+    "governance:ProposeUpgrade": {"sequence": 2, "version": "2", "source_digest": digest("source")},
+    "governance:ApproveUpgrade": {"sequence": 2, "version": "2", "source_digest": digest("source")},
+    "governance:GetUpgrade": {"sequence": 2, "version": "2"},
+    "governance:ListUpgrades": {},
 }

@@ -12,13 +12,15 @@ import pytest
 
 import bfl_chaincode
 from tests.chaincode.coverage_run import all_simulations
-from tests.chaincode.determinism_scan import violations
+from tests.chaincode.determinism_scan import OUTSIDE, violations
 from tests.chaincode.refusal_cases import CASES
 from tests.chaincode.scenario import at
 from tests.chaincode.transcript import record, replay
 
 ROOT = Path(bfl_chaincode.__file__).parent
-MODULES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py"))
+MODULES = sorted(
+    name for path in ROOT.rglob("*.py") if not (name := str(path.relative_to(ROOT))).startswith(OUTSIDE)
+)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -79,7 +81,7 @@ def test_the_scan_finds(what: str) -> None:
 
 def test_the_scan_lets_the_main_module_read_the_environment_and_canonical_json_use_json() -> None:
     assert violations("import os\nx = os.environ", "main.py") == []
-    assert violations("import json\nx = json.dumps", "api/canonical.py") == []
+    assert violations("import json\nx = json.JSONEncoder", "api/canonical.py") == []
     assert violations("import os\nx = os.urandom(3)", "main.py")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 
@@ -23,8 +23,8 @@ class NotCanonical(ValueError):
 
 def text(value: Json | Mapping[str, Json]) -> str:
     """Return the canonical JSON text of `value`. Raises NotCanonical."""
-    _check(value, "$", 0)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    _require_form(value)
+    return _ENCODER.encode(value)
 
 
 def dump(value: Json | Mapping[str, Json]) -> bytes:
@@ -44,28 +44,57 @@ def parse(source: str | bytes) -> Json:
     """
     try:
         decoded = source.decode("utf-8") if isinstance(source, bytes) else source
-        value: Json = json.loads(
-            decoded, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
-        )
+        value: Json = _DECODER.decode(decoded)
     except NotCanonical:
         raise
     except (ValueError, RecursionError) as error:
         raise NotCanonical(f"not JSON: {error}") from error
-    _check(value, "$", 0)
+    _require_form(value)
     return value
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    result: dict[str, Json] = {}
-    for key, value in pairs:
-        if key in result:
-            raise NotCanonical(f"the key {key!r} stands twice")
-        result[key] = value
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise NotCanonical(f"the key {twice!r} stands twice")
     return result
 
 
 def _refuse(token: str) -> Json:
     raise NotCanonical(f"{token} is not an integer; write decimals as strings")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse)
+
+
+def _require_form(value: object) -> None:
+    """Raise NotCanonical for a value without canonical form; the place is looked for only when there is one."""
+    if not _has_form(value, 0):
+        _check(value, "$", 0)
+
+
+def _has_form(value: Any, depth: int) -> bool:
+    """Say whether `_check` would let a value of the plain types pass; of all others that is left to it."""
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii())
+    if kind is int:
+        return bool(-INTEGER_LIMIT <= value < INTEGER_LIMIT)
+    if value is None or kind is bool:
+        return True
+    if depth == MAX_DEPTH:
+        return False
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii() or not _has_form(item, depth + 1):
+                return False
+        return True
+    if kind is list or kind is tuple:
+        return all(_has_form(item, depth + 1) for item in value)
+    return False
 
 
 def _check(value: object, path: str, depth: int) -> None:

@@ -9,6 +9,7 @@ Fields are only ever added, with a default, so that old ledgers stay readable.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -44,6 +45,13 @@ class TaskStatus(StrEnum):
     RUNNING = "RUNNING"
     CLOSED = "CLOSED"
     ABANDONED = "ABANDONED"
+
+
+class UpgradeStatus(StrEnum):
+    """Where an upgrade of the contract stands: voted on, or approved by a majority."""
+
+    PROPOSED = "PROPOSED"
+    APPROVED = "APPROVED"
 
 
 class NodeRole(StrEnum):
@@ -510,6 +518,23 @@ class Evaluation:
     recorded_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A version of this contract that is to be the channel's definition with this sequence.
+
+    `source_digest` names the contract's source; `approvals` are the organizations that voted for it, sorted.
+    """
+
+    sequence: int
+    version: str
+    source_digest: str
+    proposed_by: str
+    proposed_at: int
+    status: UpgradeStatus
+    approvals: tuple[str, ...]
+    changed_at: int
+
+
 # --- one JSON form ------------------------------------------------------------------------------
 
 T = TypeVar("T")
@@ -517,7 +542,8 @@ T = TypeVar("T")
 
 def to_json(record: object) -> dict[str, Json]:
     """Return the JSON object of a record, field by field."""
-    return {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}  # type: ignore[arg-type]
+    kind: typing.Any = type(record)
+    return {name: _plain(getattr(record, name)) for name in _field_names(kind)}
 
 
 def from_json(kind: type[T], value: Json) -> T:
@@ -533,14 +559,22 @@ def from_json(kind: type[T], value: Json) -> T:
     return result
 
 
+@functools.lru_cache(maxsize=256)
+def _field_names(kind: typing.Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def _plain(value: object) -> Json:
-    if dataclasses.is_dataclass(value):
-        return to_json(value)
+    if type(value) in _SCALARS:
+        return value  # type: ignore[return-value]
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, StrEnum):
         return value.value
-    return value  # type: ignore[return-value]
+    return to_json(value)
+
+
+_SCALARS = (str, int, bool, type(None))
 
 
 def _record(kind: type[typing.Any], value: Json, path: str) -> typing.Any:

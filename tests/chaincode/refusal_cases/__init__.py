@@ -7,9 +7,10 @@ holds them against the contract's README and against its code.
 from __future__ import annotations
 
 from tests.chaincode.refusal_cases.federation import FEDERATION
+from tests.chaincode.refusal_cases.governance import GOVERNANCE
 from tests.chaincode.refusal_cases.moves import Case
 from tests.chaincode.refusal_cases.reward import MONEY
 from tests.chaincode.refusal_cases.round import ROUNDS
 from tests.chaincode.refusal_cases.task import TASKS
 
-CASES: list[Case] = [*FEDERATION, *TASKS, *ROUNDS, *MONEY]
+CASES: list[Case] = [*FEDERATION, *TASKS, *ROUNDS, *MONEY, *GOVERNANCE]

@@ -158,6 +158,24 @@ class AlreadyInactive(RuleRefusal):
     remedy = "nothing is left to do"
 
 
+class UpgradeMissing(RuleRefusal):
+    code = 326
+    rule = "an upgrade is proposed before it is voted on"
+    remedy = "read governance:ListUpgrades, or submit governance:ProposeUpgrade"
+
+
+class UpgradeExists(RuleRefusal):
+    code = 327
+    rule = "a version is proposed once for a sequence"
+    remedy = "vote for it with governance:ApproveUpgrade, or propose another version"
+
+
+class UpgradeVoted(RuleRefusal):
+    code = 328
+    rule = "an organization votes once for an upgrade"
+    remedy = "nothing is left to do"
+
+
 # --- 4xx: phase, status and time ------------------------------------------------------------------
 
 
@@ -201,6 +219,12 @@ class RoundsLeft(RuleRefusal):
     code = 407
     rule = "a task is closed after its last round"
     remedy = "open the next round, or abandon the task with a reason"
+
+
+class UpgradeStale(RuleRefusal):
+    code = 408
+    rule = "an upgrade's sequence is higher than that of every approved upgrade"
+    remedy = "propose the version again for the sequence after the channel's present one"
 
 
 # --- 5xx: the rules of a round --------------------------------------------------------------------
@@ -300,6 +324,12 @@ class SizeDiffers(RuleRefusal):
     code = 516
     rule = "a sum has 8 bytes and a model 4 bytes for every parameter"
     remedy = "send the length of the whole blob"
+
+
+class SourceDiffers(RuleRefusal):
+    code = 517
+    rule = "an organization votes for the source that it has: the digest is the proposal's"
+    remedy = "install the proposed version of the contract, or propose your own"
 
 
 # --- 6xx: accounts and payouts --------------------------------------------------------------------
