@@ -85,6 +85,8 @@ RIGHTS: Mapping[str, Right] = {
     "reward:Fund": _sent("entry", Sender.PAYER, Home.COORDINATOR),
     "reward:Settle": _sent("settlement round progress reputation entry"),
     "audit:RecordEvaluation": _role("evaluation", Home.ANY, NodeRole.AUDITOR),
+    "governance:ProposeUpgrade": _sent("upgrade", Sender.ADMIN),
+    "governance:ApproveUpgrade": _sent("upgrade", Sender.ADMIN),
 }
 
 

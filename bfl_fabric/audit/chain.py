@@ -17,9 +17,10 @@ from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.api.records import from_json
 from bfl_fabric.audit.findings import Check, Findings, Place
 from bfl_fabric.audit.history import History, Transaction
-from bfl_fabric.errors import AuditFailed, BflError
+from bfl_fabric.errors import AuditFailed, BflError, WorkerFailed
 from bfl_fabric.fabric.envelopes import Action, ParsedTransaction
 from bfl_fabric.fabric.identity import Identity
+from bfl_fabric.fabric.signature_workers import signature_checks
 from bfl_fabric.fabric.verifier import ChainVerifier, VerifiedBlock
 
 ROLE_ATTRIBUTE = "bfl.role"
@@ -39,17 +40,32 @@ class Chain:
         return len(self.hashes)
 
 
-def read_chain(blocks: Iterable[bytes], genesis_digest: str, chaincode: str, findings: Findings) -> Chain:
-    """Verify the blocks from the first on and replay them; stop at the first that is not as it must be."""
-    reader, verifier = _Reader(chaincode, findings), ChainVerifier(genesis_digest)
-    try:
-        for block in verifier.verify(blocks):
-            findings.count(Check.BLOCKS)
-            findings.count(Check.TRANSACTIONS, len(block.transactions))
-            findings.count(Check.SIGNATURES, verifier.counts.signatures - findings.counts[Check.SIGNATURES])
-            reader.take_block(block)
-    except BflError as error:
-        findings.fail(Check.BLOCKS, str(error), Place(verifier.height))
+def read_chain(
+    blocks: Iterable[bytes],
+    genesis_digest: str,
+    chaincode: str,
+    findings: Findings,
+    workers: int | None = None,
+) -> Chain:
+    """Verify the blocks from the first on and replay them; stop at the first that is not as it must be.
+
+    The signatures of a long chain are checked by so many processes, by default one per core. Raises WorkerFailed
+    when one is lost: that says nothing about the chain.
+    """
+    with signature_checks(workers) as checks:
+        reader, verifier = _Reader(chaincode, findings), ChainVerifier(genesis_digest, checks)
+        try:
+            for block in verifier.verify(blocks):
+                findings.count(Check.BLOCKS)
+                findings.count(Check.TRANSACTIONS, len(block.transactions))
+                findings.count(
+                    Check.SIGNATURES, verifier.counts.signatures - findings.counts[Check.SIGNATURES]
+                )
+                reader.take_block(block)
+        except WorkerFailed:
+            raise
+        except BflError as error:
+            findings.fail(Check.BLOCKS, str(error), Place(verifier.height))
     if not reader.chain.hashes and not findings.failures:
         findings.fail(Check.BLOCKS, "there is no block at all", Place(0))
     reader.chain.state = {
@@ -118,13 +134,14 @@ def _transaction(
     action: Action,
     writes: tuple[tuple[str, bytes | None], ...],
 ) -> Transaction:
-    sender = _sender(transaction.creator)
+    sender, arguments = _sender(transaction.creator), action.arguments
+    name = arguments[0].decode("utf-8", "replace") if arguments else ""
     return Transaction(
         order=position[0],
         transaction_id=transaction.transaction_id,
         block=position[1],
-        name=action.function,
-        request=_request(action),
+        name=name,
+        request=_request(name, arguments),
         at=transaction.timestamp_ms,
         msp_id=sender.msp_id,
         common_name=sender.common_name,
@@ -134,10 +151,10 @@ def _transaction(
     )
 
 
-def _request(action: Action) -> Json:
-    if len(action.arguments) != 2:
-        raise AuditFailed(f"{action.function} has {len(action.arguments) - 1} arguments, not one")
-    return canonical.parse(action.arguments[1])
+def _request(name: str, arguments: tuple[bytes, ...]) -> Json:
+    if len(arguments) != 2:
+        raise AuditFailed(f"{name} has {len(arguments) - 1} arguments, not one")
+    return canonical.parse(arguments[1])
 
 
 def _check_event(transaction: Transaction, action: Action) -> None:

@@ -7,9 +7,11 @@ left to the checks.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from bfl_chaincode.api import canonical, records
@@ -40,6 +42,7 @@ LAYOUT: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "settlement": (records.Settlement, ("task_id", "round")),
     "reputation": (records.Reputation, ("task_id", "participant_id")),
     "entry": (records.Entry, ("account", "transaction_id", "line")),
+    "upgrade": (records.Upgrade, ("sequence", "version")),
     "evaluation": (records.Evaluation, ("task_id", "auditor_id", "report_digest")),
 }
 
@@ -53,6 +56,7 @@ _REWRITTEN = frozenset(
         records.Registration,
         records.Round,
         records.Reputation,
+        records.Upgrade,
     }
 )
 """Records that change in the course of things; all others are written once."""
@@ -112,10 +116,16 @@ class _Key:
 
     def before(self, order: int) -> Recorded[Any] | None:
         """Return what stood here just before transaction number `order`."""
-        found = [version for version in self.versions if version.order < order]
-        if not found or any(found[-1].order < gone < order for gone in self.deletions):
+        place = bisect_left(self.versions, order, key=attrgetter("order"))
+        if not place:
             return None
-        return found[-1]
+        found = self.versions[place - 1]
+        gone = bisect_left(self.deletions, order)
+        return None if gone and self.deletions[gone - 1] > found.order else found
+
+    def written_in(self, order: int) -> Recorded[Any]:
+        """Return what transaction number `order` wrote here, which it did."""
+        return self.versions[bisect_left(self.versions, order, key=attrgetter("order"))]
 
 
 class History:
@@ -172,8 +182,7 @@ class History:
         for kind, parts in self._written.get(transaction.order, ()):
             key = self._keys[kind, parts]
             before = key.before(transaction.order)
-            value = next(one.value for one in key.versions if one.transaction is transaction)
-            yield value, None if before is None else before.value
+            yield key.written_in(transaction.order).value, None if before is None else before.value
 
     def _matching(self, kind: type, prefix: Sequence[str | int]) -> list[_Key]:
         start = _parts(prefix)

@@ -52,13 +52,15 @@ class AuditOptions:
 
     With `allow_missing` a withheld blob is reported and does not fail the audit. `known_block` is the digest of a
     block that the auditor has seen before: the chain must hold it, else somebody cut blocks off. `state_database`
-    is the embedded ledger's `state.db`, compared when it is given.
+    is the embedded ledger's `state.db`, compared when it is given. `workers` is how many processes check the
+    signatures of a long chain, by default one per core.
     """
 
     allow_missing: bool = False
     chaincode: str = "bfl"
     known_block: str = ""
     state_database: Path | None = None
+    workers: int | None = None
 
 
 def verify_run(
@@ -73,12 +75,13 @@ def verify_run(
 ) -> AuditReport:
     """Audit a channel's blocks, from the first on, and the blobs that they name.
 
-    Never raises for what it finds: everything wrong is a failure in the report. A broken block ends the reading of
+    Never raises for what it finds: everything wrong is a failure in the report. Raises WorkerFailed when a process
+    that checks signatures is lost. A broken block ends the reading of
     the chain; what came before it, and the blobs, are checked nevertheless.
     """
     chosen = options or AuditOptions()
     findings = Findings(progress=progress)
-    chain = read_chain(blocks, genesis_digest, chosen.chaincode, findings)
+    chain = read_chain(blocks, genesis_digest, chosen.chaincode, findings, chosen.workers)
     if chosen.known_block and chosen.known_block not in chain.hashes:
         text = f"the chain does not hold the known block {chosen.known_block}: blocks were cut off"
         findings.fail(Check.BLOCKS, text, Place(chain.height))

@@ -58,6 +58,36 @@ def verify(
         raise AuditFailed(f"the audit failed: {found} findings")
 
 
+@nouns.command(epilog="Example: bfl audit compare copies/north copies/south")
+def compare(
+    copies: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Two or more copies of the chain: directories of federations, block files, or directories of "
+            "blocks as `peer channel fetch` writes them.",
+            show_default=False,
+        ),
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Hold several peers' copies of the chain against each other; exit code 3 at the first block that differs.
+
+    Compared are headers, data, validation codes and commit hashes. Copies that agree may all be wrong: audit one of
+    them with `bfl audit verify`.
+    """
+    from bfl_fabric.audit.compare import compare as compare_copies
+    from bfl_fabric.cli.audit_run import copies_of, print_comparison
+    from bfl_fabric.cli.output import print_json
+
+    result = compare_copies(copies_of(copies))
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print_comparison(console, result)
+    if not result.agreed:
+        raise AuditFailed(f"the copies differ: {result.differences[0]}")
+
+
 @nouns.command("report", epilog="Example: bfl audit report")
 def write_again(directory: Directory = None) -> None:
     """Write report.html again from the run's summary, with a fresh audit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.network import directory as directories
 
 if TYPE_CHECKING:
+    from bfl_fabric.audit.compare import Comparison
     from bfl_fabric.audit.findings import AuditReport
     from bfl_fabric.audit.summary import RunSummary
 
@@ -47,6 +49,34 @@ def audit_directory(place: Path, genesis: str, console: Console, allow_missing: 
             )
     finally:
         schemes.close()
+
+
+def copies_of(places: Sequence[Path]) -> dict[str, Iterator[bytes]]:
+    """Return the blocks of each place by its name. Raises ConfigurationError for one that is named twice."""
+    from bfl_fabric.audit.source import read_copy
+
+    copies = {}
+    for place in places:
+        ledger = directories.ledger_directory(place)
+        if str(place) in copies or not place.exists():
+            raise ConfigurationError(f"{place}: each copy of the chain must be there, and is given once")
+        copies[str(place)] = read_copy(ledger if ledger.is_dir() else place)
+    return copies
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Show how far each copy was read and where they part."""
+    table = Table(title="Copies of the chain", title_justify="left", header_style="bold")
+    table.add_column("copy")
+    table.add_column("blocks", justify="right")
+    table.add_column("validation codes")
+    for name, height in comparison.heights.items():
+        table.add_row(name, f"{height:,}", "none" if name in comparison.without_codes else "compared")
+    console.print(table)
+    for difference in comparison.differences:
+        console.print(f"[red]✗[/] {difference}", soft_wrap=True)
+    if comparison.agreed:
+        console.print(f"[bold green]✓ the copies agree[/] in {comparison.compared:,} blocks", soft_wrap=True)
 
 
 def print_audit(console: Console, report: AuditReport) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from bfl_fabric.domain.ports import Clock
+from bfl_fabric.embedded.unserved import NotServed
 from bfl_fabric.errors import MalformedInput, NotTrusted
 from bfl_fabric.fabric.channel import READERS, WRITERS, ChannelConfig, SignedData
 from bfl_fabric.fabric.deliver import TIME_WINDOW_MS
@@ -48,13 +49,13 @@ class AccessControl:
         return self._clock.now_ms()
 
     def proposer(self, proposal_bytes: bytes, signature: bytes) -> tuple[Proposal, Member]:
-        """Return a proposal and who signed it. Raises ProposalRefused, MalformedInput."""
+        """Return a proposal and who signed it. Raises NotServed, ProposalRefused, MalformedInput."""
         proposal = parse_proposal(proposal_bytes)
-        now = self._clock.now_ms()
-        self._require_fresh(proposal, now)
         channel = proposal.invocation.channel_id
         if channel != self._config.channel_id:
-            raise ProposalRefused(f"channel '{channel}' not found")
+            raise NotServed(proposal, is_channel_known=False)
+        now = self._clock.now_ms()
+        self._require_fresh(proposal, now)
         member = self._admitted(proposal)
         if now > member.not_after_ms:
             raise ProposalRefused("proposal client identity expired", is_filtered=True)

@@ -14,12 +14,12 @@ from typing import Any
 from bfl_fabric.embedded.lifecycle import (
     LIFECYCLE_VERSION,
     CollectionDefinition,
-    commit_arguments,
     definition_keys,
     definition_values,
     field_key,
 )
 from bfl_fabric.embedded.readwriteset import ReadWriteSetBuilder
+from bfl_fabric.fabric.definitions import ChaincodeDefinition, commit_arguments
 from bfl_fabric.fabric.endorsement import (
     Simulation,
     assemble,
@@ -53,7 +53,8 @@ def deployment_envelope(
         sets.add_read(NAMESPACE, key, None)
     for key, value in definition_values(name, version, collections).items():
         sets.add_write(NAMESPACE, key, value)
-    invocation = Invocation(deployment.channel_id, NAMESPACE, commit_arguments(name, version, collections))
+    arguments = commit_arguments(ChaincodeDefinition(name, version, collections=collections))
+    invocation = Invocation(deployment.channel_id, NAMESPACE, arguments)
     proposal = build_proposal(invocation, administrator.creator, os.urandom(NONCE_BYTES), at_ms)
     simulation = Simulation(NAMESPACE, LIFECYCLE_VERSION, sets.build().public, Response(200, "", b""))
     payload = response_payload(proposal, simulation)

@@ -30,6 +30,7 @@ from bfl_fabric.embedded.endorsement import EndorsingPeers, Ground, Peer
 from bfl_fabric.embedded.lifecycle import CollectionDefinition, DeployedChaincode, find_chaincode
 from bfl_fabric.embedded.orderer import BlockCutter, BlockMaker, Ordered
 from bfl_fabric.embedded.snapshot import Snapshot, TransactionPlace
+from bfl_fabric.embedded.unserved import NotServed
 from bfl_fabric.errors import BflError, ConfigurationError, MalformedInput, NotTrusted
 from bfl_fabric.fabric.blocks import parse_block
 from bfl_fabric.fabric.channel import BLOCK_VALIDATION, ChannelConfig
@@ -149,6 +150,8 @@ class EmbeddedLedger:
             proposal, caller = self._proposer(signed_proposal)
             with self._ground(proposal) as (_, ground):
                 return self._peers.evaluate(proposal, caller, ground, organizations)
+        except NotServed as error:
+            raise error.evaluating(organizations) from error
         except ProposalRefused as error:
             raise _evaluate_failure(error) from error
 
@@ -165,6 +168,8 @@ class EmbeddedLedger:
                 self._chain.keep_private(proposal.transaction_id, height, private)
         except GatewayFailure:
             raise
+        except NotServed as error:
+            raise error.endorsing(organizations) from error
         except (ProposalRefused, BflError) as error:
             raise _endorse_failure(error, is_planned=bool(organizations)) from error
         return envelope
@@ -277,16 +282,11 @@ class EmbeddedLedger:
 
     @contextmanager
     def _ground(self, proposal: Proposal) -> Iterator[tuple[int, Ground]]:
-        """Give height and state for a simulation. Raises ProposalRefused, GatewayFailure."""
-        invocation = proposal.invocation
+        """Give height and state for a simulation. Raises NotServed, ProposalRefused."""
         with self._chain.snapshot() as snapshot:
-            deployed = self._find_deployed(snapshot, invocation.chaincode)
+            deployed = self._find_deployed(snapshot, proposal.invocation.chaincode)
             if deployed is None:
-                raise GatewayFailure(
-                    GatewayStatus.FAILED_PRECONDITION,
-                    f"no peers available to evaluate chaincode {invocation.chaincode} "
-                    f"in channel {invocation.channel_id}",
-                )
+                raise NotServed(proposal, is_channel_known=True)
             if snapshot.find_transaction(proposal.transaction_id):
                 raise ProposalRefused(
                     f"duplicate transaction found [{proposal.transaction_id}]. "

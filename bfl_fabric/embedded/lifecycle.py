@@ -2,44 +2,43 @@
 
 Decides keys and bytes of a definition in the namespace `_lifecycle` (one key per field, as Fabric's own serializer
 writes them) and what a peer reads of it before it runs a chaincode. What validation reads of it is
-`bfl_fabric.fabric.lifecycle`; how it gets on the ledger is left to `deployment`.
+`bfl_fabric.fabric.lifecycle`, its messages are `bfl_fabric.fabric.definitions`; how it gets on the ledger is left to
+`deployment`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fabric_protos.peer import collection_pb2
-from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2, lifecycle_pb2
+from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
 
 from bfl_fabric.embedded.private import Collection
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.fabric.channel import ENDORSEMENT, policy_reference
+from bfl_fabric.fabric.definitions import (
+    ENDORSEMENT_PLUGIN,
+    VALIDATION_PLUGIN,
+    CollectionDefinition,
+    collection_package,
+)
 from bfl_fabric.fabric.lifecycle import NAMESPACE
-from bfl_fabric.fabric.policy import Role, role_principal, signature_policy_message
 from bfl_fabric.fabric.state import Space, StateView
 from bfl_fabric.fabric.wire import read, write
 
+__all__ = [
+    "LIFECYCLE_VERSION",
+    "CollectionDefinition",
+    "DeployedChaincode",
+    "definition_keys",
+    "definition_values",
+    "field_key",
+    "find_chaincode",
+]
+
 LIFECYCLE_VERSION = "syscc"
 _FIELDS = ("Sequence", "EndorsementInfo", "ValidationInfo", "Collections")
-_PEER_PLUGIN, _COMMITTER_PLUGIN = "escc", "vscc"
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionDefinition:
-    """A private data collection: the organizations that hold the values.
-
-    With `members_only_read` (`_write`) only their clients may read (write) through the contract. Values are dropped
-    `block_to_live` blocks after they were written, never when it is 0.
-    """
-
-    name: str
-    organizations: tuple[str, ...]
-    members_only_read: bool = True
-    members_only_write: bool = True
-    block_to_live: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +65,17 @@ def definition_values(
 ) -> Mapping[str, bytes]:
     """Return what the state holds of a chaincode's first definition, endorsed by the channel's own policy."""
     endorsement = chaincode_definition_pb2.ChaincodeEndorsementInfo(
-        version=version, endorsement_plugin=_PEER_PLUGIN
+        version=version, endorsement_plugin=ENDORSEMENT_PLUGIN
     )
     validation = chaincode_definition_pb2.ChaincodeValidationInfo(
-        validation_plugin=_COMMITTER_PLUGIN, validation_parameter=policy_reference(ENDORSEMENT)
+        validation_plugin=VALIDATION_PLUGIN, validation_parameter=policy_reference(ENDORSEMENT)
     )
     metadata = db_pb2.StateMetadata(datatype="ChaincodeDefinition", fields=_FIELDS)
     contents = {
         "Sequence": db_pb2.StateData(Int64=1),
         "EndorsementInfo": db_pb2.StateData(Bytes=write(endorsement)),
         "ValidationInfo": db_pb2.StateData(Bytes=write(validation)),
-        "Collections": db_pb2.StateData(Bytes=write(_package(collections))),
+        "Collections": db_pb2.StateData(Bytes=write(collection_package(collections))),
     }
     fields = {field_key(chaincode, field): write(content) for field, content in contents.items()}
     return {_metadata_key(chaincode): write(metadata), **fields}
@@ -92,46 +91,6 @@ def find_chaincode(state: StateView, chaincode: str) -> DeployedChaincode | None
     package = read(collection_pb2.CollectionConfigPackage, raw, "collections")
     collections = [Collection.from_config(item.static_collection_config) for item in package.config]
     return DeployedChaincode(chaincode, endorsement.version, {item.name: item for item in collections})
-
-
-def commit_arguments(
-    chaincode: str, version: str, collections: Sequence[CollectionDefinition]
-) -> tuple[bytes, bytes]:
-    """Return the arguments of the lifecycle transaction that defines a chaincode."""
-    arguments = lifecycle_pb2.CommitChaincodeDefinitionArgs(
-        sequence=1,
-        name=chaincode,
-        version=version,
-        endorsement_plugin=_PEER_PLUGIN,
-        validation_plugin=_COMMITTER_PLUGIN,
-        validation_parameter=policy_reference(ENDORSEMENT),
-        collections=_package(collections),
-    )
-    return b"CommitChaincodeDefinition", write(arguments)
-
-
-def _package(collections: Sequence[CollectionDefinition]) -> Any:
-    return collection_pb2.CollectionConfigPackage(
-        config=[
-            collection_pb2.CollectionConfig(static_collection_config=_static_config(collection))
-            for collection in collections
-        ]
-    )
-
-
-def _static_config(collection: CollectionDefinition) -> Any:
-    members = [role_principal(msp_id, Role.MEMBER) for msp_id in collection.organizations]
-    return collection_pb2.StaticCollectionConfig(
-        name=collection.name,
-        member_orgs_policy=collection_pb2.CollectionPolicyConfig(
-            signature_policy=signature_policy_message(1, members)
-        ),
-        required_peer_count=0,
-        maximum_peer_count=1,
-        block_to_live=collection.block_to_live,
-        member_only_read=collection.members_only_read,
-        member_only_write=collection.members_only_write,
-    )
 
 
 def _metadata_key(chaincode: str) -> str:

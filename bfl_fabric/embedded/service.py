@@ -21,6 +21,7 @@ from bfl_fabric.domain.ports import Clock
 from bfl_fabric.embedded.commits import CommitBoard
 from bfl_fabric.embedded.ledger import EmbeddedLedger
 from bfl_fabric.embedded.streams import chaincode_events, delivery
+from bfl_fabric.embedded.unserved import no_channel
 from bfl_fabric.errors import BflError, MalformedInput
 from bfl_fabric.fabric.channel import SignedData
 from bfl_fabric.fabric.gateway_transport import GatewayFailure, GatewayStatus
@@ -90,8 +91,7 @@ class LedgerService:
         if not request.prepared_transaction.signature:
             raise _invalid("prepared transaction must be signed")
         if request.channel_id not in ("", self.ledger.config.channel_id):
-            message = f"channel '{request.channel_id}' not found"
-            raise GatewayFailure(GatewayStatus.FAILED_PRECONDITION, message)
+            raise GatewayFailure(GatewayStatus.FAILED_PRECONDITION, no_channel(request.channel_id))
         self.ledger.order(request.prepared_transaction)
         self._wake.set()
         return gateway_pb2.SubmitResponse()

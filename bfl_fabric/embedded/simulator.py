@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from fabric_protos.common import common_pb2
+from fabric_protos.common import common_pb2, policies_pb2
 from fabric_protos.msp import identities_pb2
 
 from bfl_chaincode.shim.stub import (
@@ -31,6 +31,7 @@ from bfl_fabric.embedded.private import Collection
 from bfl_fabric.embedded.range_reads import TOTAL_ROWS, OpenRange
 from bfl_fabric.embedded.readwriteset import ReadWriteSetBuilder, SimulationResult, hashed
 from bfl_fabric.embedded.snapshot import Row
+from bfl_fabric.errors import MalformedInput
 from bfl_fabric.fabric.endorsement_rules import VALIDATION_PARAMETER
 from bfl_fabric.fabric.lifecycle import NAMESPACE
 from bfl_fabric.fabric.policy import Member
@@ -198,6 +199,12 @@ class SimulationStub(ChaincodeStub):
 
     async def set_state_validation_parameter(self, key: str, policy: bytes) -> None:
         require_key(key)
+        try:
+            read(policies_pb2.SignaturePolicyEnvelope, policy, "endorsement policy of a key")
+        except (
+            MalformedInput
+        ) as error:  # with such a policy on the ledger, peers could judge no further block
+            raise InvalidKey(str(error)) from error
         self._begin_write()
         self._sets.add_metadata_write(self._namespace, key, {VALIDATION_PARAMETER: bytes(policy)})
 
@@ -206,7 +213,15 @@ class SimulationStub(ChaincodeStub):
         return dict(found.metadata or ()).get(VALIDATION_PARAMETER, b"") if found else b""
 
     async def invoke_chaincode(self, name: str, arguments: Sequence[bytes], channel: str = "") -> Response:
-        raise PeerRefused(f"the embedded ledger hosts one chaincode only; {name} cannot be called")
+        """Refuse as a peer does: there is no other chaincode here, and none may call itself."""
+        if not name:
+            raise InvalidKey("a chaincode needs a name")
+        transaction, here = self.get_txid(), self.get_channel_id()
+        is_itself = name == self._namespace and channel in ("", here)
+        problem = f"txid: {transaction}({here}) exists" if is_itself else f"chaincode {name} not found"
+        raise PeerRefused(
+            f"INVOKE_CHAINCODE failed: transaction ID: {transaction}: execute failed: {problem}"
+        )
 
     # --- details --------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from bfl_fabric.embedded.filtered import filtered_block
 from bfl_fabric.embedded.ledger import EmbeddedLedger
 from bfl_fabric.errors import MalformedInput, NotTrusted
 from bfl_fabric.fabric.channel import READERS
-from bfl_fabric.fabric.deliver import check_seek
+from bfl_fabric.fabric.deliver import TIME_WINDOW_MS
 from bfl_fabric.fabric.envelopes import parse_payload
 from bfl_fabric.fabric.gateway_transport import GatewayFailure, GatewayStatus
 from bfl_fabric.fabric.policy import Member
@@ -108,15 +108,17 @@ def _sought(ledger: EmbeddedLedger, envelope: Any) -> tuple[Any, Member]:
         request = parse_payload(envelope.payload, envelope.signature)
         seek = read(ab_pb2.SeekInfo, request.data, "seek info")
     except MalformedInput as error:
+        _LOG.info("a request for blocks is refused: %s", error)
         raise _DeliveryEnded(common_pb2.BAD_REQUEST) from error
     if request.channel_id != ledger.config.channel_id:
         raise _DeliveryEnded(common_pb2.NOT_FOUND)
+    now = ledger.access.now_ms()
+    if abs(now - request.timestamp_ms) > TIME_WINDOW_MS:
+        raise _DeliveryEnded(common_pb2.BAD_REQUEST)
     try:
-        _, member = check_seek(envelope, ledger.config, ledger.access.now_ms())
-    except MalformedInput as error:
-        _LOG.info("a request for blocks is refused: %s", error)
-        raise _DeliveryEnded(common_pb2.BAD_REQUEST) from error
-    except NotTrusted as error:
+        member = ledger.config.member(request.creator, now)
+        member.identity.verify(envelope.payload, envelope.signature)
+    except (MalformedInput, NotTrusted) as error:
         _LOG.info("a request for blocks is refused: %s", error)
         raise _DeliveryEnded(common_pb2.FORBIDDEN) from error
     if not ledger.config.satisfies(READERS, [member]):
@@ -126,18 +128,18 @@ def _sought(ledger: EmbeddedLedger, envelope: Any) -> tuple[Any, Member]:
 
 async def _numbers(ledger: EmbeddedLedger, board: CommitBoard, seek: Any) -> AsyncIterator[int]:
     """Yield the numbers of the blocks that are sought, each once it is there."""
-    number = _position(ledger, seek.start)
-    stop = number if seek.start == seek.stop else _position(ledger, seek.stop)
-    if stop < number:
+    if not (seek.HasField("start") and seek.HasField("stop")):
         raise _DeliveryEnded(common_pb2.BAD_REQUEST)
-    if seek.start.WhichOneof("Type") == "specified" and number > ledger.height:
-        raise _DeliveryEnded(common_pb2.NOT_FOUND)
-    while number <= stop:
+    number = _start(ledger, seek.start)
+    stop = _stop(ledger, seek, number)
+    while True:
         if number >= ledger.height:
             if seek.behavior == ab_pb2.SeekInfo.FAIL_IF_NOT_READY:
                 raise _DeliveryEnded(common_pb2.NOT_FOUND)
             await _grown(board, number)
         yield number
+        if number == stop:
+            return
         number += 1
 
 
@@ -148,14 +150,28 @@ async def _grown(board: CommitBoard, number: int) -> None:
         raise _DeliveryEnded(common_pb2.SERVICE_UNAVAILABLE) from failure
 
 
-def _position(ledger: EmbeddedLedger, position: Any) -> int:
-    kind = position.WhichOneof("Type")
-    if kind == "specified":
-        return int(position.specified.number)
-    if kind == "oldest":
-        return 0
-    if kind == "newest":
-        return ledger.height - 1
-    if kind == "next_commit":
-        return ledger.height
-    raise _DeliveryEnded(common_pb2.BAD_REQUEST)
+def _start(ledger: EmbeddedLedger, position: Any) -> int:
+    match position.WhichOneof("Type"):
+        case "specified" if position.specified.number <= ledger.height:
+            return int(position.specified.number)
+        case "oldest":
+            return 0
+        case "newest":
+            return ledger.height - 1
+        case "next_commit":
+            return ledger.height
+    raise _DeliveryEnded(common_pb2.NOT_FOUND)
+
+
+def _stop(ledger: EmbeddedLedger, seek: Any, start: int) -> int:
+    """Return the last block that is sought; as at a peer, a position of any other kind is block 0, so mostly no end."""
+    match seek.stop.WhichOneof("Type"):
+        case "specified":
+            if seek.stop.specified.number < start:
+                raise _DeliveryEnded(common_pb2.BAD_REQUEST)
+            return int(seek.stop.specified.number)
+        case "oldest":
+            return start
+        case "newest":
+            return start if seek.start == seek.stop else ledger.height - 1
+    return 0

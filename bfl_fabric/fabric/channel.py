@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fabric_protos.common import configtx_pb2, configuration_pb2, policies_pb2
 from fabric_protos.orderer import configuration_pb2 as orderer_pb2
@@ -80,6 +80,21 @@ class SignedData:
     data: bytes
     signature: bytes
 
+    def verify(self, identity: Identity, *, strict: bool) -> None:
+        """Check it for the identity that `creator` is. Raises NotTrusted."""
+        verify = identity.verify if strict else identity.verify_liberally
+        verify(self.data, self.signature)
+
+
+class SignatureClaim(Protocol):
+    """A signature and who is said to have made it: `SignedData`, or one whose data were hashed before."""
+
+    @property
+    def creator(self) -> bytes: ...
+
+    def verify(self, identity: Identity, *, strict: bool) -> None:
+        """Check it for the identity that `creator` is. Raises NotTrusted."""
+
 
 class ChannelConfig:
     """One configuration of a channel, immutable. Certificates are parsed and chained once each."""
@@ -133,7 +148,7 @@ class ChannelConfig:
             found = self._members[creator] = membership.admit(identity)
         return found
 
-    def signers(self, claims: Iterable[SignedData], at_ms: int, *, strict: bool = True) -> list[Member]:
+    def signers(self, claims: Iterable[SignatureClaim], at_ms: int, *, strict: bool = True) -> list[Member]:
         """Return the members whose signatures are good, each once; claims that are not are left out, as in Fabric.
 
         `strict` is for signatures that nothing else covers; inside signed data all that Fabric takes is taken.
@@ -143,8 +158,7 @@ class ChannelConfig:
             try:
                 member = self.member(claim.creator, at_ms)
                 if member.certificate_der not in found:
-                    verify = member.identity.verify if strict else member.identity.verify_liberally
-                    verify(claim.data, claim.signature)
+                    claim.verify(member.identity, strict=strict)
                     found[member.certificate_der] = member
             except (MalformedInput, NotTrusted) as error:
                 _LOG.debug("a signature is not counted: %s", error)

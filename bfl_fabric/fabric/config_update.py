@@ -32,7 +32,7 @@ def next_config(current: ChannelConfig, envelope: Any, at_ms: int) -> ChannelCon
         raise MalformedInput(
             f"configuration {envelope.config.sequence} cannot follow configuration {current.sequence}"
         )
-    signed = _signed_update(envelope.last_update)
+    signed = signed_update(envelope.last_update)
     update = read(configtx_pb2.ConfigUpdate, signed.config_update, "configuration update")
     if update.channel_id != current.channel_id:
         raise MalformedInput(f"the update is for channel {update.channel_id!r}, not {current.channel_id!r}")
@@ -46,7 +46,19 @@ def next_config(current: ChannelConfig, envelope: Any, at_ms: int) -> ChannelCon
     return ChannelConfig(current.channel_id, envelope.config)
 
 
-def _signed_update(envelope: Any) -> Any:
+def updated_config(current: Any, update: Any) -> Any:
+    """Return the `common.Config` that a `common.ConfigUpdate` makes of the current one, whoever signed it.
+
+    Raises NotTrusted when what it read no longer stands, or it changes nothing.
+    """
+    existing = _flatten(current.channel_group)
+    changes = _changes(existing, _flatten(update.read_set), _flatten(update.write_set))
+    group = _rebuild(_ROOT, existing | changes)
+    return configtx_pb2.Config(sequence=current.sequence + 1, channel_group=group)
+
+
+def signed_update(envelope: Any) -> Any:
+    """Return the `common.ConfigUpdateEnvelope` in an envelope. Raises MalformedInput."""
     payload = read(common_pb2.Payload, envelope.payload, "configuration update")
     return read(configtx_pb2.ConfigUpdateEnvelope, payload.data, "configuration update")
 

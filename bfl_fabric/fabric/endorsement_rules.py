@@ -13,7 +13,7 @@ from fabric_protos.common import policies_pb2
 from fabric_protos.peer import policy_pb2
 
 from bfl_fabric.errors import MalformedInput, NotTrusted
-from bfl_fabric.fabric.channel import ChannelConfig, SignedData
+from bfl_fabric.fabric.channel import ChannelConfig, SignatureClaim
 from bfl_fabric.fabric.envelopes import Action, InvalidTransaction, ValidationCode
 from bfl_fabric.fabric.lifecycle import IMPLICIT_PREFIX, NAMESPACE, Definition, find_definition
 from bfl_fabric.fabric.policy import Member
@@ -34,7 +34,7 @@ class EndorsementRules:
     _definitions: dict[str, Definition] = field(default_factory=dict)
     _metadata_changed: set[tuple[Space, Key]] = field(default_factory=set)
 
-    def check(self, action: Action, claims: Sequence[SignedData], at_ms: int) -> None:
+    def check(self, action: Action, claims: Sequence[SignatureClaim], at_ms: int) -> None:
         """Raise InvalidTransaction unless the endorsements of a transaction are enough for all that it writes."""
         namespaces = [part.namespace for part in action.rwset]
         if len(set(namespaces)) != len(namespaces):
@@ -49,13 +49,18 @@ class EndorsementRules:
 
     def key_policy(self, space: Space, key: Key) -> bytes:
         """Return the policy that a key has of its own, empty for none, as a serialized ApplicationPolicy."""
-        if (space, key) in self._metadata_changed:
+        if self._metadata_changed and (space, key) in self._metadata_changed:
             raise _failure(f"the policy of a key in {space.namespace} changes in this block")
         found = self.state.find(space, key)
-        raw = dict(found.metadata or ()).get(VALIDATION_PARAMETER, b"") if found is not None else b""
+        if found is None or not found.metadata:
+            return b""
+        raw = dict(found.metadata).get(VALIDATION_PARAMETER, b"")
         if not raw:
             return b""
-        envelope = read(policies_pb2.SignaturePolicyEnvelope, raw, "key-level policy")
+        try:
+            envelope = read(policies_pb2.SignaturePolicyEnvelope, raw, "key-level policy")
+        except MalformedInput as error:
+            raise _failure(f"a key of {space.namespace}: {error}") from error
         return write(policy_pb2.ApplicationPolicy(signature_policy=envelope))
 
     def _definition(self, chaincode: str) -> Definition:

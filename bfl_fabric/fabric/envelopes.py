@@ -6,6 +6,7 @@ what it says is true (signatures, hashes, policies, reads) is left to `bfl_fabri
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -159,7 +160,7 @@ class ParsedTransaction:
 
     def endorsed(self) -> Endorsed:
         """Take the endorser transaction apart without opening the answer. Raises InvalidTransaction."""
-        return _endorsed(self.data)
+        return _endorsed(self.data, self.signature_header if self.nonce and self.creator else None)
 
     def action(self, endorsed: Endorsed | None = None) -> Action:
         """Open the answer too. Raises InvalidTransaction with the code that Fabric's committer gives."""
@@ -197,57 +198,63 @@ def parse_payload(payload_bytes: bytes, signature: bytes) -> ParsedTransaction:
     )
 
 
-def _endorsed(data: bytes) -> Endorsed:
+def _endorsed(data: bytes, known_header: bytes | None) -> Endorsed:
+    """`known_header` is a signature header with nonce and creator; the action's is the same in Fabric's own form."""
     bad = ValidationCode.INVALID_ENDORSER_TRANSACTION
     actions = _read(bad, tx_pb2.Transaction, data, "transaction").actions
     if len(actions) != 1:
         raise InvalidTransaction(bad, f"{len(actions)} actions where one is due")
-    header = _read(bad, common_pb2.SignatureHeader, actions[0].header, "action header")
-    if not header.nonce or not header.creator:
-        raise InvalidTransaction(bad, "the action's header lacks nonce or creator")
+    proposal_header = actions[0].header
+    if proposal_header != known_header:
+        header = _read(bad, common_pb2.SignatureHeader, proposal_header, "action header")
+        if not header.nonce or not header.creator:
+            raise InvalidTransaction(bad, "the action's header lacks nonce or creator")
     payload = _read(bad, tx_pb2.ChaincodeActionPayload, actions[0].payload, "action payload")
-    raw = payload.action.proposal_response_payload
+    action = payload.action
+    raw = action.proposal_response_payload
     answer = _read(bad, proposal_response_pb2.ProposalResponsePayload, raw, "response payload")
     return Endorsed(
-        proposal_header=actions[0].header,
+        proposal_header=proposal_header,
         proposal_payload=payload.chaincode_proposal_payload,
         proposal_hash=answer.proposal_hash,
         response_payload=raw,
         chaincode_action=answer.extension,
-        endorsements=tuple(
-            Endorsement(item.endorser, item.signature) for item in payload.action.endorsements
-        ),
+        endorsements=tuple([Endorsement(item.endorser, item.signature) for item in action.endorsements]),
     )
 
 
 def _action(extension: bytes, endorsed: Endorsed) -> Action:
     """Open the answer; the order of the checks is that of Fabric's committer."""
-    header = _read(
-        ValidationCode.BAD_HEADER_EXTENSION,
-        proposal_pb2.ChaincodeHeaderExtension,
-        extension,
-        "header extension",
-    )
+    named = _chaincode_of(extension)
     bad = ValidationCode.BAD_RESPONSE_PAYLOAD
     if not endorsed.chaincode_action:
         raise InvalidTransaction(bad, "the response payload has no chaincode action")
     answer = _read(bad, proposal_pb2.ChaincodeAction, endorsed.chaincode_action, "chaincode action")
     rwset = _rwset(answer.results)
-    if not header.HasField("chaincode_id") or not answer.HasField("chaincode_id"):
+    if named is None or not answer.HasField("chaincode_id"):
         raise InvalidTransaction(ValidationCode.INVALID_OTHER_REASON, "no chaincode is named")
-    name = header.chaincode_id.name
-    if not name or name != answer.chaincode_id.name or not answer.chaincode_id.version:
+    name, version = answer.chaincode_id.name, answer.chaincode_id.version
+    if not named or name != named or not version:
         raise InvalidTransaction(
             ValidationCode.INVALID_CHAINCODE, "not one chaincode and its version are named"
         )
+    response = answer.response
     return Action(
         endorsed=endorsed,
         chaincode=name,
-        chaincode_version=answer.chaincode_id.version,
-        response=Response(answer.response.status, answer.response.message, answer.response.payload),
+        chaincode_version=version,
+        response=Response(response.status, response.message, response.payload),
         rwset=rwset,
         event=_event(answer.events, name),
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _chaincode_of(extension: bytes) -> str | None:
+    """Return the chaincode that a header extension names, None when it names none; most name the same."""
+    bad = ValidationCode.BAD_HEADER_EXTENSION
+    header = _read(bad, proposal_pb2.ChaincodeHeaderExtension, extension, "header extension")
+    return header.chaincode_id.name if header.HasField("chaincode_id") else None
 
 
 def _rwset(raw: bytes) -> tuple[NamespaceSet, ...]:

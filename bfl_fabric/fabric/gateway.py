@@ -167,6 +167,14 @@ class GatewayLedger:
                 await self._pause(attempt)
                 attempt += 1
 
+    async def newest_block(self) -> int:
+        """Return the number of the newest block. Raises LedgerError, LedgerUnavailable."""
+        try:
+            return await self._newest()
+        except GatewayFailure as failure:
+            _require_passing(failure, "newest block")
+            raise LedgerUnavailable(f"newest block: {failure}") from failure
+
     async def close(self) -> None:
         """Release the connection."""
         await self._transport.close()

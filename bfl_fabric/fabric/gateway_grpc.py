@@ -22,10 +22,14 @@ from bfl_fabric.fabric.gateway_transport import GatewayDetail, GatewayFailure, G
 from bfl_fabric.fabric.wire import read
 
 MESSAGE_LIMIT_BYTES = 100 * 1024 * 1024
+HEADER_LIMIT_BYTES = 1024 * 1024
 _DETAILS = "grpc-status-details-bin"
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
     ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
+    # Refusals travel in headers, of every peer that refused: beyond this a peer breaks the call off without a word.
+    ("grpc.max_metadata_size", HEADER_LIMIT_BYTES),
+    ("grpc.absolute_max_metadata_size", 2 * HEADER_LIMIT_BYTES),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )

@@ -62,12 +62,17 @@ class GatewayFailure(BflError):
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long each phase may take, in seconds. Streams have none: they wait for blocks."""
+    """How long each phase may take, in seconds. Streams have none: they wait for blocks.
+
+    `doubt` is how long the commit status of a transaction is waited for when handing it over failed: long enough for a
+    block, since it may have arrived all the same, and short, since most likely it has not.
+    """
 
     evaluate: float = 30.0
     endorse: float = 30.0
     submit: float = 15.0
     commit: float = 60.0
+    doubt: float = 5.0
 
 
 class GatewayTransport(Protocol):

@@ -72,10 +72,10 @@ def genesis_block(
     return build_block(build_header(0, b"", entries), entries, [signatures, last_config_slot(0)])
 
 
-def consensus_metadata(consenters: Sequence[Consenter], consensus: Consensus) -> bytes:
+def consensus_metadata(consenters: Sequence[Consenter], terms: OrderingTerms) -> bytes:
     """Return the metadata of the ConsensusType value: Raft's consenters and options, or BFT's options."""
-    if consensus is Consensus.BFT:
-        return write(_bft_options())
+    if terms.consensus is Consensus.BFT:
+        return write(_bft_options(terms))
     options = raft_pb2.Options(
         tick_interval="100ms",
         election_tick=10,
@@ -83,15 +83,7 @@ def consensus_metadata(consenters: Sequence[Consenter], consensus: Consensus) ->
         max_inflight_blocks=5,
         snapshot_interval_size=16 * 1024 * 1024,
     )
-    members = [
-        raft_pb2.Consenter(
-            host=item.endpoint.host,
-            port=item.endpoint.port,
-            client_tls_cert=item.client_tls_certificate,
-            server_tls_cert=item.server_tls_certificate,
-        )
-        for item in consenters
-    ]
+    members = [raft_consenter(item) for item in consenters]
     return write(raft_pb2.ConfigMetadata(consenters=members, options=options))
 
 
@@ -115,7 +107,7 @@ def _application_group(organizations: Sequence[OrganizationTrust]) -> Any:
     policies = _meta_policies() | {"Endorsement": endorsement, "LifecycleEndorsement": endorsement}
     group = _group(policies, _capabilities("V2_5"))
     for organization in organizations:
-        group.groups[organization.name].CopyFrom(_peer_organization(organization))
+        group.groups[organization.name].CopyFrom(peer_organization(organization))
     return group
 
 
@@ -123,7 +115,7 @@ def _orderer_group(orderers: Sequence[OrdererTrust], terms: OrderingTerms) -> An
     consenters = [consenter for orderer in orderers for consenter in orderer.consenters]
     policies = _meta_policies() | {"BlockValidation": implicit_meta_message(Rule.ANY, "Writers")}
     if terms.consensus is Consensus.BFT:
-        policies["BlockValidation"] = _quorum(consenters)
+        policies["BlockValidation"] = quorum_policy(consenters)
     group = _group(policies, _capabilities("V2_0"))
     _set(
         group,
@@ -136,16 +128,17 @@ def _orderer_group(orderers: Sequence[OrdererTrust], terms: OrderingTerms) -> An
     )
     _set(group, "BatchTimeout", orderer_pb2.BatchTimeout(timeout=terms.timeout))
     _set(group, "ChannelRestrictions", orderer_pb2.ChannelRestrictions())
-    metadata = consensus_metadata(consenters, terms.consensus)
+    metadata = consensus_metadata(consenters, terms)
     _set(group, "ConsensusType", orderer_pb2.ConsensusType(type=terms.consensus.value, metadata=metadata))
     if terms.consensus is Consensus.BFT:
-        _set(group, "Orderers", _consenter_mapping(consenters))
+        _set(group, "Orderers", consenter_mapping_value(consenters))
     for orderer in orderers:
-        group.groups[orderer.name].CopyFrom(_orderer_organization(orderer))
+        group.groups[orderer.name].CopyFrom(orderer_organization(orderer))
     return group
 
 
-def _peer_organization(organization: OrganizationTrust) -> Any:
+def peer_organization(organization: OrganizationTrust) -> Any:
+    """Return the `common.ConfigGroup` of an organization with peers and clients."""
     msp_id = organization.msp_id
     policies = {
         "Readers": _any_of(msp_id, Role.ADMIN, Role.PEER, Role.CLIENT),
@@ -153,20 +146,21 @@ def _peer_organization(organization: OrganizationTrust) -> Any:
         _ADMINS: _any_of(msp_id, Role.ADMIN),
         "Endorsement": _any_of(msp_id, Role.PEER),
     }
-    group = _group(policies, {"MSP": _msp(organization)})
+    group = _group(policies, {"MSP": organization_msp(organization)})
     if organization.anchor_peers:
         anchors = [peer_pb2.AnchorPeer(host=item.host, port=item.port) for item in organization.anchor_peers]
         _set(group, "AnchorPeers", peer_pb2.AnchorPeers(anchor_peers=anchors))
     return group
 
 
-def _orderer_organization(orderer: OrdererTrust) -> Any:
+def orderer_organization(orderer: OrdererTrust) -> Any:
+    """Return the `common.ConfigGroup` of an organization that runs orderers."""
     policies = {
         "Readers": _any_of(orderer.msp_id, Role.MEMBER),
         "Writers": _any_of(orderer.msp_id, Role.MEMBER),
         _ADMINS: _any_of(orderer.msp_id, Role.ADMIN),
     }
-    group = _group(policies, {"MSP": _msp(orderer)})
+    group = _group(policies, {"MSP": organization_msp(orderer)})
     if orderer.endpoints:
         addresses = [str(endpoint) for endpoint in orderer.endpoints]
         _set(group, "Endpoints", configuration_pb2.OrdererAddresses(addresses=addresses))
@@ -206,7 +200,7 @@ def _any_of(msp_id: str, *roles: Role) -> Any:
     return signature_policy_message(1, [role_principal(msp_id, role) for role in roles])
 
 
-def _quorum(consenters: Sequence[Consenter]) -> Any:
+def quorum_policy(consenters: Sequence[Consenter]) -> Any:
     """Return BFT's block validation policy: ⌈(n+f+1)/2⌉ of n consenters, f of which may be faulty."""
     count = len(consenters)
     needed = (count + (count - 1) // 3 + 2) // 2
@@ -219,11 +213,23 @@ def _capabilities(name: str) -> dict[str, Message]:
     return {"Capabilities": configuration_pb2.Capabilities(capabilities=capability)}
 
 
-def _msp(trust: OrganizationTrust | OrdererTrust) -> Any:
+def organization_msp(trust: OrganizationTrust | OrdererTrust) -> Any:
+    """Return the `msp.MSPConfig` of an organization."""
     return msp_value(trust.msp_id, trust.root_certificates, trust.tls_root_certificates, trust.admins)
 
 
-def _consenter_mapping(consenters: Sequence[Consenter]) -> Any:
+def raft_consenter(consenter: Consenter) -> Any:
+    """Return the `etcdraft.Consenter`."""
+    return raft_pb2.Consenter(
+        host=consenter.endpoint.host,
+        port=consenter.endpoint.port,
+        client_tls_cert=consenter.client_tls_certificate,
+        server_tls_cert=consenter.server_tls_certificate,
+    )
+
+
+def consenter_mapping_value(consenters: Sequence[Consenter]) -> Any:
+    """Return the `common.Orderers` that names BFT's consenters."""
     mapping = [
         configuration_pb2.Consenter(
             id=item.identifier,
@@ -239,11 +245,12 @@ def _consenter_mapping(consenters: Sequence[Consenter]) -> Any:
     return configuration_pb2.Orderers(consenter_mapping=mapping)
 
 
-def _bft_options() -> Any:
+def _bft_options(terms: OrderingTerms) -> Any:
+    """Return BFT's options: there, its own interval and not the batch timeout decides when a block is cut."""
     return bft_pb2.Options(
         request_batch_max_count=100,
         request_batch_max_bytes=10 * 1024 * 1024,
-        request_batch_max_interval="50ms",
+        request_batch_max_interval=terms.timeout,
         incoming_message_buffer_size=200,
         request_pool_size=100_000,
         request_forward_timeout="2s",

@@ -8,6 +8,7 @@ left to `bfl_fabric.fabric.membership`.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    Prehashed,
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from cryptography.x509.oid import NameOID
 from fabric_protos.msp import identities_pb2
 
@@ -32,6 +37,7 @@ ATTRIBUTES_OID = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _HALF_ORDER = P256_ORDER // 2
 _ECDSA_SHA256 = ec.ECDSA(hashes.SHA256())
+_ECDSA_OF_DIGEST = ec.ECDSA(Prehashed(hashes.SHA256()))
 _PEM_BLOCK = re.compile(
     rb"-----BEGIN (?P<label>[^\n-]*)-----[ \t\r]*\n(?:[^\n:]+:[^\n]*\n)*"
     rb"(?P<content>[A-Za-z0-9+/=\s]*)-----END (?P=label)-----"
@@ -161,20 +167,22 @@ class Identity:
 
     def verify(self, data: bytes, signature: bytes) -> None:
         """Check a signature over `data`. Raises NotTrusted, also when it is not in its one canonical form."""
-        if encode_dss_signature(*read_signature(signature)) != signature:
-            raise NotTrusted("the signature is not in its only DER encoding")
-        self._verify(data, signature)
+        self.verify_digest(hashlib.sha256(data).digest(), signature, strict=True)
 
     def verify_liberally(self, data: bytes, signature: bytes) -> None:
         """Check a signature that stands inside a block, as liberally as Fabric does. Raises NotTrusted.
 
         Bytes behind the two numbers are let through, the higher s is not.
         """
-        self._verify(data, encode_dss_signature(*read_signature(signature)))
+        self.verify_digest(hashlib.sha256(data).digest(), signature, strict=False)
 
-    def _verify(self, data: bytes, signature: bytes) -> None:
+    def verify_digest(self, digest: bytes, signature: bytes, *, strict: bool) -> None:
+        """Check a signature over what has this SHA-256, as `verify` does or liberally. Raises NotTrusted."""
+        canonical = canonical_signature(signature)
+        if strict and canonical != signature:
+            raise NotTrusted("the signature is not in its only DER encoding")
         try:
-            self.public_key.verify(signature, data, _ECDSA_SHA256)
+            self.public_key.verify(canonical, digest, _ECDSA_OF_DIGEST)
         except InvalidSignature as error:
             raise NotTrusted(f"the signature is not by {self.msp_id}/{self.common_name}") from error
 
@@ -191,6 +199,39 @@ def read_signature(signature: bytes) -> tuple[int, int]:
     if r >= P256_ORDER or s > _HALF_ORDER:
         raise NotTrusted("the signature has its higher s or is out of range")
     return r, s
+
+
+def canonical_signature(signature: bytes) -> bytes:
+    """Return a signature in its one DER encoding. Raises NotTrusted as `read_signature` does."""
+    return signature if _is_canonical(signature) else encode_dss_signature(*read_signature(signature))
+
+
+def signature_holds(key: ec.EllipticCurvePublicKey, digest: bytes, signature: bytes) -> bool:
+    """Say whether a signature is a key's over what has this SHA-256, as liberally as Fabric takes it in a block."""
+    try:
+        key.verify(canonical_signature(signature), digest, _ECDSA_OF_DIGEST)
+    except (InvalidSignature, NotTrusted):
+        return False
+    return True
+
+
+def _is_canonical(signature: bytes) -> bool:
+    """Recognize the usual form without taking it apart: two short minimal positive numbers and nothing else."""
+    size = len(signature)
+    if not 8 <= size <= 72 or signature[0] != 0x30 or signature[1] != size - 2 or signature[2] != 0x02:
+        return False
+    middle = 4 + signature[3]
+    if middle + 3 > size or signature[middle] != 0x02 or signature[middle + 1] != size - middle - 2:
+        return False
+    return _is_number(signature[4:middle], P256_ORDER - 1) and _is_number(
+        signature[middle + 2 :], _HALF_ORDER
+    )
+
+
+def _is_number(content: bytes, largest: int) -> bool:
+    if not content or content[0] >= 0x80 or (content[0] == 0 and (len(content) < 2 or content[1] < 0x80)):
+        return False
+    return 0 < int.from_bytes(content, "big") <= largest
 
 
 def _der_element(raw: bytes, tag: int) -> tuple[bytes, bytes]:

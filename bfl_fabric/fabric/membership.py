@@ -151,12 +151,16 @@ class Membership:
 
 
 def msp_value(name: str, roots: Iterable[bytes], tls_roots: Iterable[bytes], admins: Iterable[bytes]) -> Any:
-    """Return the `msp.MSPConfig` of an organization with node OUs, each bound to the first root."""
+    """Return the `msp.MSPConfig` of an organization with node OUs.
+
+    They are bound to its root; while it has several (an authority that is being replaced), any of them may issue.
+    """
     root_certificates = list(roots)
     units = msp_config_pb2.FabricNodeOUs(enable=True)
     for role, field in _OU_FIELDS.items():
         identifier = getattr(units, field)
-        identifier.certificate = root_certificates[0]
+        if len(root_certificates) == 1:
+            identifier.certificate = root_certificates[0]
         identifier.organizational_unit_identifier = role.name.lower()
     config = msp_config_pb2.FabricMSPConfig(
         name=name,

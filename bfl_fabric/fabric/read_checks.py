@@ -26,8 +26,9 @@ _LEAVES = 1
 def check_reads(rwset: Sequence[NamespaceSet], state: StateView, updates: Updates) -> None:
     """Raise InvalidTransaction when a read or a range does not stand any more."""
     for part in rwset:
-        for read in part.reads:
-            _check_key(Space(part.namespace), read.key.encode(), read.version, state, updates)
+        public = Space(part.namespace)
+        for key, version in part.reads:
+            _check_key(public, key.encode(), version, state, updates)
         for query in part.range_queries:
             _check_range(part.namespace, query, state, updates)
         for collection in part.collections:
@@ -53,12 +54,16 @@ def range_summary(reads: Sequence[Read], max_degree: int) -> MerkleSummary | Non
 
 
 def _check_key(space: Space, key: Key, version: Height | None, state: StateView, updates: Updates) -> None:
-    conflict = ValidationCode.MVCC_READ_CONFLICT
-    if updates.find(space, key) is not None:
-        raise InvalidTransaction(conflict, f"a key of {space.namespace} was written earlier in this block")
+    changes = updates.spaces.get(space)
+    if changes is not None and key in changes:
+        raise InvalidTransaction(
+            ValidationCode.MVCC_READ_CONFLICT, f"a key of {space.namespace} was written earlier in this block"
+        )
     found = state.find(space, key)
     if (None if found is None else found.height) != version:
-        raise InvalidTransaction(conflict, f"a key of {space.namespace} is at another version")
+        raise InvalidTransaction(
+            ValidationCode.MVCC_READ_CONFLICT, f"a key of {space.namespace} is at another version"
+        )
 
 
 def _check_range(namespace: str, query: RangeQuery, state: StateView, updates: Updates) -> None:

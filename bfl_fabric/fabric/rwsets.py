@@ -7,6 +7,7 @@ Decides how the bytes in a proposal response become values (`parse_rwset`) and h
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 
 from bfl_fabric.fabric.wire import read, write
 
+_LIFECYCLE = "_lifecycle"
 _EMPTY_HASH = hashlib.sha256(b"").digest()
 
 
@@ -27,16 +29,14 @@ class Height(NamedTuple):
     transaction: int
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """`version` is None for a key that was absent."""
 
     key: str
     version: Height | None
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """`value` is None for a deletion; Fabric takes an empty value for a deletion too."""
 
     key: str
@@ -149,21 +149,39 @@ def range_reads_message(reads: Sequence[Read]) -> bytes:
     return write(kv_rwset_pb2.QueryReads(kv_reads=[_read_message(item) for item in reads]))
 
 
+class _Public(NamedTuple):
+    reads: tuple[Read, ...]
+    range_queries: tuple[RangeQuery, ...]
+    writes: tuple[Write, ...]
+    metadata_writes: tuple[MetadataWrite, ...]
+
+
 def _namespace(message: Any) -> NamespaceSet:
-    public = read(kv_rwset_pb2.KVRWSet, message.rwset, f"read-write set of {message.namespace}")
+    public = (_remembered if message.namespace == _LIFECYCLE else _public)(message.rwset, message.namespace)
     return NamespaceSet(
-        namespace=message.namespace,
-        reads=tuple(_read(item) for item in public.reads),
-        range_queries=tuple(_range_query(item) for item in public.range_queries_info),
-        writes=tuple(
-            Write(item.key, None if item.is_delete or not item.value else item.value)
-            for item in public.writes
-        ),
-        metadata_writes=tuple(
-            MetadataWrite(item.key, _entries(item.entries)) for item in public.metadata_writes
-        ),
-        collections=tuple(_collection(item) for item in message.collection_hashed_rwset),
+        message.namespace, *public, tuple([_collection(item) for item in message.collection_hashed_rwset])
     )
+
+
+def _public(raw: bytes, namespace: str) -> _Public:
+    message = read(kv_rwset_pb2.KVRWSet, raw, f"read-write set of {namespace}")
+    return _Public(
+        reads=tuple([Read(item.key, _height(item)) for item in message.reads]),
+        range_queries=tuple([_range_query(item) for item in message.range_queries_info]),
+        writes=tuple([Write(item.key, _written(item)) for item in message.writes]),
+        metadata_writes=tuple(
+            [MetadataWrite(item.key, _entries(item.entries)) for item in message.metadata_writes]
+        ),
+    )
+
+
+_remembered = functools.lru_cache(maxsize=64)(_public)
+"""Every transaction reads the same definition of its chaincode, in the same bytes."""
+
+
+def _written(item: Any) -> bytes | None:
+    value: bytes = item.value
+    return None if not value or item.is_delete else value
 
 
 def _collection(message: Any) -> CollectionSet:
@@ -193,7 +211,8 @@ def _read(message: Any) -> Read:
 def _height(message: Any) -> Height | None:
     if not message.HasField("version"):
         return None
-    return Height(message.version.block_num, message.version.tx_num)
+    version = message.version
+    return Height(version.block_num, version.tx_num)
 
 
 def _entries(messages: Any) -> tuple[tuple[str, bytes], ...] | None:

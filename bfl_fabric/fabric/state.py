@@ -51,7 +51,8 @@ class Updates:
     spaces: dict[Space, dict[Key, Versioned]] = field(default_factory=dict)
 
     def find(self, space: Space, key: Key) -> Versioned | None:
-        return self.spaces.get(space, {}).get(key)
+        entries = self.spaces.get(space)
+        return None if entries is None else entries.get(key)
 
     def put(self, space: Space, key: Key, versioned: Versioned) -> None:
         self.spaces.setdefault(space, {})[key] = versioned
@@ -105,7 +106,8 @@ class ReplayedState:
     _ordered: dict[str, list[Key]] = field(default_factory=dict)
 
     def find(self, space: Space, key: Key) -> Versioned | None:
-        return self.spaces.get(space, {}).get(key)
+        entries = self.spaces.get(space)
+        return None if entries is None else entries.get(key)
 
     def scan(self, namespace: str, start: Key, end: Key) -> Iterator[tuple[Key, Height]]:
         ordered = self._ordered.get(namespace, [])
@@ -181,23 +183,24 @@ def _merged(
 
 
 def _write_bytes(namespace: str, collection: str, key: Key, versioned: Versioned) -> bytes:
+    value, height = versioned.value, versioned.height
     return b"".join(
         (
-            _field(1, namespace.encode()),
-            _field(2, collection.encode()),
+            _field(1, namespace.encode()) if namespace else b"",
+            _field(2, collection.encode()) if collection else b"",
             _field(3, key),
-            b"\x20\x01" if versioned.value is None else b"",
-            _field(5, versioned.value or b""),
-            _field(
-                6, _ordered_number(versioned.height.block) + _ordered_number(versioned.height.transaction)
-            ),
+            b"\x20\x01" if value is None else _field(5, value),
+            _field(6, _ordered_number(height.block) + _ordered_number(height.transaction)),
         )
     )
 
 
 def _field(number: int, content: bytes) -> bytes:
     """Return a length-delimited protobuf field, nothing when it is empty."""
-    return bytes([number << 3 | 2]) + varint(len(content)) + content if content else b""
+    size = len(content)
+    if 0 < size < 0x80:
+        return bytes((number << 3 | 2, size)) + content
+    return bytes((number << 3 | 2,)) + varint(size) + content if content else b""
 
 
 def _ordered_number(number: int) -> bytes:

@@ -39,6 +39,7 @@ UNREACHED = frozenset({GatewayStatus.UNAVAILABLE, GatewayStatus.DEADLINE_EXCEEDE
 """Nobody answered; for a submission that leaves open whether it arrived."""
 
 _TOO_FEW_PEERS = frozenset({GatewayStatus.FAILED_PRECONDITION, GatewayStatus.RESOURCE_EXHAUSTED})
+_UNREACHED_PEER = "code = Unavailable"
 _DISAGREEMENT = "ProposalResponsePayloads do not match"
 
 
@@ -144,7 +145,7 @@ class Submission:
                 problem = await self._hand_over(endorsed)
             refused = isinstance(problem, SubmitError)
             try:
-                deadline = self._deadlines.submit if refused else self._deadlines.commit
+                deadline = self._deadlines.commit if problem is None else self._deadlines.doubt
                 return await self._commit_status(endorsed, deadline)
             except CommitStatusError as error:
                 _LOG.info("transaction %s: its outcome is unknown: %s", endorsed.transaction_id, error)
@@ -191,6 +192,11 @@ def _error_of(failure: GatewayFailure, kind: type[LedgerError], transaction_id: 
     if refusal is not None:
         code, text = refusal
         return LedgerRefused(code, text, transaction_id)
-    if failure.status in UNREACHED or failure.status in _TOO_FEW_PEERS:
+    if failure.status in UNREACHED or failure.status in _TOO_FEW_PEERS or _nobody_was_reached(failure):
         return LedgerUnavailable(str(failure), transaction_id)
     return kind(str(failure), transaction_id)
+
+
+def _nobody_was_reached(failure: GatewayFailure) -> bool:
+    """Say whether a gateway gave up because the other peers did not answer; only its details' words tell that."""
+    return bool(failure.details) and all(_UNREACHED_PEER in item.message for item in failure.details)

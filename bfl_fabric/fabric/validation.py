@@ -13,7 +13,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from bfl_fabric.errors import MalformedInput, NotTrusted
-from bfl_fabric.fabric.channel import ChannelConfig, SignedData
+from bfl_fabric.fabric.channel import ChannelConfig
 from bfl_fabric.fabric.endorsement_rules import EndorsementRules
 from bfl_fabric.fabric.envelopes import (
     Action,
@@ -21,11 +21,12 @@ from bfl_fabric.fabric.envelopes import (
     InvalidTransaction,
     ParsedTransaction,
     ValidationCode,
-    parse_envelope,
 )
+from bfl_fabric.fabric.opening import OpenedEntry, open_entries
 from bfl_fabric.fabric.proposal import proposal_hash, transaction_id
 from bfl_fabric.fabric.read_checks import check_reads
 from bfl_fabric.fabric.rwsets import Height
+from bfl_fabric.fabric.signatures import ChecksOnTheSpot
 from bfl_fabric.fabric.state import StateView, Updates
 
 _HEADER_TYPES = (HeaderType.CONFIG, HeaderType.CONFIG_UPDATE, HeaderType.ENDORSER_TRANSACTION)
@@ -71,6 +72,17 @@ def validate_entries(
     `seen` holds the transaction ids of all blocks before. Entries must be canonical envelopes:
     orderers let no others pass, so others raise MalformedInput.
     """
+    return validate_opened(number, open_entries(entries, ChecksOnTheSpot()), config, state, seen)
+
+
+def validate_opened(
+    number: int,
+    entries: Sequence[OpenedEntry],
+    config: ChannelConfig,
+    state: StateView,
+    seen: Container[str] = (),
+) -> BlockVerdict:
+    """Judge entries that were opened before, as `validate_entries` does. Raises MalformedInput, WorkerFailed."""
     result = BlockVerdict()
     rules = EndorsementRules(config, state)
     for index, entry in enumerate(entries):
@@ -85,21 +97,27 @@ def validate_entries(
     return result
 
 
-def _judge(entry: bytes, config: ChannelConfig, rules: EndorsementRules, seen: Container[str]) -> Verdict:
-    verdict = Verdict(None)
+def _judge(
+    opened: OpenedEntry, config: ChannelConfig, rules: EndorsementRules, seen: Container[str]
+) -> Verdict:
+    verdict = Verdict(opened.transaction)
     try:
-        verdict.transaction = parse_envelope(entry)
-        _check_creator(verdict, verdict.transaction, config)
-        if verdict.transaction.type == HeaderType.ENDORSER_TRANSACTION:
-            _check_endorsed(verdict, verdict.transaction, rules, seen)
-        elif verdict.transaction.type != HeaderType.CONFIG:
+        if opened.refusal is not None:
+            raise opened.refusal
+        assert opened.transaction is not None
+        _check_creator(verdict, opened, opened.transaction, config)
+        if opened.transaction.type == HeaderType.ENDORSER_TRANSACTION:
+            _check_endorsed(verdict, opened, opened.transaction, rules, seen)
+        elif opened.transaction.type != HeaderType.CONFIG:
             raise InvalidTransaction(ValidationCode.UNSUPPORTED_TX_PAYLOAD, "not a transaction")
     except InvalidTransaction as error:
         verdict.code, verdict.reason = error.code, error.reason
     return verdict
 
 
-def _check_creator(verdict: Verdict, transaction: ParsedTransaction, config: ChannelConfig) -> None:
+def _check_creator(
+    verdict: Verdict, opened: OpenedEntry, transaction: ParsedTransaction, config: ChannelConfig
+) -> None:
     if transaction.type not in _HEADER_TYPES or transaction.epoch:
         raise InvalidTransaction(ValidationCode.BAD_COMMON_HEADER, "unknown type or epoch")
     if not transaction.nonce or not transaction.creator:
@@ -107,20 +125,28 @@ def _check_creator(verdict: Verdict, transaction: ParsedTransaction, config: Cha
     bad = ValidationCode.BAD_CREATOR_SIGNATURE
     if transaction.channel_id != config.channel_id:
         raise InvalidTransaction(bad, f"the transaction is for channel {transaction.channel_id!r}")
+    assert opened.creator is not None
     try:
         member = config.member(transaction.creator, transaction.timestamp_ms)
         verdict.signature_count += 1
-        member.identity.verify_liberally(transaction.payload, transaction.signature)
+        opened.creator.verify(member.identity)
     except (MalformedInput, NotTrusted) as error:
         raise InvalidTransaction(bad, str(error)) from error
 
 
 def _check_endorsed(
-    verdict: Verdict, transaction: ParsedTransaction, rules: EndorsementRules, seen: Container[str]
+    verdict: Verdict,
+    opened: OpenedEntry,
+    transaction: ParsedTransaction,
+    rules: EndorsementRules,
+    seen: Container[str],
 ) -> None:
     if transaction.transaction_id != transaction_id(transaction.nonce, transaction.creator):
         raise InvalidTransaction(ValidationCode.BAD_PROPOSAL_TXID, "not the id of nonce and creator")
-    endorsed = transaction.endorsed()
+    if opened.endorsed_refusal is not None:
+        raise opened.endorsed_refusal
+    endorsed = opened.endorsed
+    assert endorsed is not None
     expected = proposal_hash(transaction.channel_header, endorsed.proposal_header, endorsed.proposal_payload)
     if endorsed.proposal_hash != expected:
         raise InvalidTransaction(
@@ -129,12 +155,8 @@ def _check_endorsed(
     if transaction.transaction_id in seen:
         raise InvalidTransaction(ValidationCode.DUPLICATE_TXID, "the transaction is in an earlier block")
     verdict.action = transaction.action(endorsed)
-    verdict.signature_count += len(endorsed.endorsements)
-    claims = [
-        SignedData(item.endorser, endorsed.response_payload + item.endorser, item.signature)
-        for item in endorsed.endorsements
-    ]
-    rules.check(verdict.action, claims, transaction.timestamp_ms)
+    verdict.signature_count += len(opened.endorsers)
+    rules.check(verdict.action, opened.endorsers, transaction.timestamp_ms)
 
 
 def _mark_repeated(verdicts: Sequence[Verdict]) -> None:

@@ -8,14 +8,14 @@ height.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fabric_protos.common import common_pb2
 from fabric_protos.msp import identities_pb2
 
-from bfl_fabric.errors import AuditFailed, BflError
+from bfl_fabric.errors import AuditFailed, BflError, WorkerFailed
 from bfl_fabric.fabric.blocks import (
     Block,
     BlockSignature,
@@ -31,9 +31,12 @@ from bfl_fabric.fabric.channel import BLOCK_VALIDATION, ChannelConfig, SignedDat
 from bfl_fabric.fabric.config_update import next_config
 from bfl_fabric.fabric.envelopes import Action, HeaderType, ParsedTransaction, ValidationCode
 from bfl_fabric.fabric.expiry import Expiries
+from bfl_fabric.fabric.opening import OpenedEntry, open_entries
 from bfl_fabric.fabric.policy import Member, Role, require
+from bfl_fabric.fabric.seen import SeenTransactions
+from bfl_fabric.fabric.signatures import ChecksOnTheSpot, SignatureChecks
 from bfl_fabric.fabric.state import ReplayedState
-from bfl_fabric.fabric.validation import BlockVerdict, Verdict, validate_entries
+from bfl_fabric.fabric.validation import BlockVerdict, Verdict, validate_opened
 from bfl_fabric.fabric.wire import read_strict, write
 
 
@@ -62,6 +65,21 @@ class VerifiedBlock:
     transactions: tuple[VerifiedTransaction, ...]
 
 
+MAXIMUM_AHEAD_BYTES = 16 << 20
+"""Blocks that are read ahead of the one being verified hold no more than this, or are one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A block taken apart, or why it cannot be read, kept until its turn."""
+
+    block: Block | None = None
+    entries: tuple[OpenedEntry, ...] = ()
+    refusal: BflError | None = None
+    size_bytes: int = 0
+    signature_count: int = 0
+
+
 @dataclass(slots=True)
 class Counts:
     """What a verifier has checked so far."""
@@ -79,16 +97,21 @@ class ChainVerifier:
     orderer's (without; then they are only computed), but not a mixture.
     """
 
-    def __init__(self, genesis_digest: str) -> None:
-        """Pin the channel by the hash of its first block, lower-case hex."""
+    def __init__(self, genesis_digest: str, checks: SignatureChecks | None = None) -> None:
+        """Pin the channel by the hash of its first block, lower-case hex.
+
+        `checks` may check the signatures of transactions elsewhere (`signature_workers.signature_checks`); without
+        it this process does.
+        """
         self._genesis_digest = genesis_digest
+        self._checks = checks or ChecksOnTheSpot()
         self._config: ChannelConfig | None = None
         self._previous_hash = b""
         self._last_config = 0
         self._commit_hash = b""
         self._has_flags: bool | None = None
         self._failure = ""
-        self._seen: set[str] = set()
+        self._seen = SeenTransactions()
         self._expiries = Expiries()
         self.height = 0
         self.state = ReplayedState()
@@ -107,24 +130,60 @@ class ChainVerifier:
         return self._commit_hash.hex()
 
     def verify(self, blocks: Iterable[bytes]) -> Iterator[VerifiedBlock]:
-        """Yield each block once it is verified. Raises AuditFailed at the first that is not as it must be."""
-        for raw in blocks:
-            yield self.feed(raw)
+        """Yield each block once it is verified. Raises AuditFailed at the first that is not as it must be.
+
+        While signatures are checked elsewhere, some blocks are read ahead of the one that is yielded. Whatever is
+        wrong with those, or with reading them, is raised only in its turn.
+        """
+        waiting: deque[_Opened] = deque()
+        for opened in self._open_all(blocks):
+            waiting.append(opened)
+            while waiting and self._is_enough(waiting):
+                yield self._take(waiting.popleft())
+        while waiting:
+            yield self._take(waiting.popleft())
 
     def feed(self, raw: bytes) -> VerifiedBlock:
         """Verify the next block of the chain. After AuditFailed this verifier takes no more blocks."""
+        return self._take(_open(raw, self._checks))
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def _open_all(self, blocks: Iterable[bytes]) -> Iterator[_Opened]:
+        try:
+            for raw in blocks:
+                yield _open(raw, self._checks)
+        except BflError as error:
+            yield _Opened(refusal=error)
+
+    def _is_enough(self, waiting: Sequence[_Opened]) -> bool:
+        """Say whether the next block should be taken before another is read."""
+        last = waiting[-1]
+        return (
+            last.refusal is not None
+            or sum(opened.signature_count for opened in waiting) > self._checks.ahead
+            or sum(opened.size_bytes for opened in waiting) > MAXIMUM_AHEAD_BYTES
+        )
+
+    def _take(self, opened: _Opened) -> VerifiedBlock:
         if self._failure:
             raise AuditFailed(self._failure)
         try:
-            block = parse_block(raw)
-            self._check_place(block)
-            verdict = self._check_genesis(block) if self.height == 0 else self._check_block(block)
+            if opened.refusal is not None:
+                raise opened.refusal
+            assert opened.block is not None
+            verdict = self._check(opened.block, opened.entries)
+        except WorkerFailed as error:
+            self._failure = str(error)
+            raise
         except BflError as error:
             self._failure = str(error) if isinstance(error, AuditFailed) else f"block {self.height}: {error}"
             raise AuditFailed(self._failure) from error
-        return self._accept(block, verdict)
+        return self._accept(opened.block, verdict)
 
-    # --- steps ----------------------------------------------------------------------------------
+    def _check(self, block: Block, entries: Sequence[OpenedEntry]) -> BlockVerdict:
+        self._check_place(block)
+        return self._check_genesis(block) if self.height == 0 else self._check_block(block, entries)
 
     def _check_place(self, block: Block) -> None:
         if block.number != self.height:
@@ -152,8 +211,8 @@ class ChainVerifier:
         self._config = ChannelConfig.from_block(block)
         return BlockVerdict([Verdict(None)])
 
-    def _check_block(self, block: Block) -> BlockVerdict:
-        verdict = validate_entries(block.number, block.entries, self.config, self.state, self._seen)
+    def _check_block(self, block: Block, entries: Sequence[OpenedEntry]) -> BlockVerdict:
+        verdict = validate_opened(block.number, entries, self.config, self.state, self._seen)
         configures = any(
             item.transaction is not None and item.transaction.type == HeaderType.CONFIG
             for item in verdict.verdicts
@@ -235,6 +294,16 @@ class ChainVerifier:
             for index, item in enumerate(verdict.verdicts)
         )
         return VerifiedBlock(block.number, block.hash.hex(), transactions)
+
+
+def _open(raw: bytes, checks: SignatureChecks) -> _Opened:
+    try:
+        block = parse_block(raw)
+        entries = open_entries(block.entries, checks)
+    except BflError as error:
+        return _Opened(refusal=error)
+    signatures = sum(1 + len(entry.endorsers) for entry in entries)
+    return _Opened(block, entries, size_bytes=len(raw), signature_count=signatures)
 
 
 def _may_order(member: Member) -> bool:

@@ -36,6 +36,7 @@ from bfl_fabric.embedded.ledger import EmbeddedLedger
 from bfl_fabric.embedded.service import InProcessGateway, LedgerService
 from bfl_fabric.fabric.gateway import ChannelAddress, GatewayLedger
 from bfl_fabric.network import material
+from bfl_fabric.network.plan import peer_name
 from bfl_fabric.network.topology import APPLICATION, Topology, admin_name, generated
 
 TASK = "rehearsal"
@@ -147,9 +148,7 @@ async def rehearsal(place: Path, participants: int, organizations: int = 3) -> A
     """Make a federation in an empty directory and serve its ledger to this process."""
     topology = generated(organizations, participants)
     material.create_material(place, topology)
-    peers = [
-        material.signing_identity(place, o.msp_id, material.peer_name(o)) for o in topology.organizations
-    ]
+    peers = [material.signing_identity(place, o.msp_id, peer_name(o)) for o in topology.organizations]
     orderer = material.signing_identity(place, material.ORDERER_MSP, material.ORDERER)
     genesis = common_pb2.Block.FromString((place / material.GENESIS).read_bytes())
     ledger = EmbeddedLedger.create(
