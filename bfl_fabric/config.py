@@ -36,13 +36,16 @@ class LedgerSettings(Settings):
     """Where the ledger's gateway is, and the block that all trust starts from.
 
     `genesis` is the channel's block 0 and must have `genesis_digest`: the organizations' authorities come from
-    it. `address_file` holds host:port of a gateway that chose its own port; `address` names a fixed one.
+    it. `address_file` holds host:port of a gateway that chose its own port; `address` names a fixed one. `config` is
+    the newest configuration block that the operator has accepted, where there is one: whoever was admitted, and
+    authorities that were renewed since block 0, are known from it. It is trusted as much as these settings are.
     """
 
     channel: str
     chaincode: str
     genesis: AnchoredPath
     genesis_digest: Digest
+    config: AnchoredPath | None = None
     address: Address | None = None
     address_file: AnchoredPath | None = None
 

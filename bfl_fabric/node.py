@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from bfl_chaincode.api.records import NodeRole
 from bfl_fabric import config, wiring
+from bfl_fabric.clock import SystemClock
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.network.supervisor import stop_with_parent
 from bfl_fabric.roles.actions import Role
@@ -65,6 +66,15 @@ async def run_node(settings: config.NodeSettings, *, with_parent: bool = False) 
 async def run_ledger(place: Path, listen: str | None, *, with_parent: bool = False) -> None:
     """Serve the embedded ledger of a federation's directory until it is stopped; makes it at the first start."""
     await _run_until_stopped(_ledger(place, listen), with_parent)
+
+
+async def run_network(place: Path, version: str, *, with_parent: bool = False) -> None:
+    """Run the Fabric network of a federation's directory until it is stopped; brings it up at the first start."""
+    from bfl_fabric.network.programs import find_programs
+    from bfl_fabric.network.serving import serve
+
+    programs = find_programs(version)
+    await _run_until_stopped(serve(place, programs, SystemClock()), with_parent)
 
 
 async def _run_until_stopped(work: Coroutine[Any, Any, None], with_parent: bool) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bfl_fabric.fabric.channel import ChannelConfig
     from bfl_fabric.fabric.gateway import GatewayLedger
     from bfl_fabric.he.provider import EncryptionSchemes
+    from bfl_fabric.network.bringup import Site
     from bfl_fabric.roles.progress import Progress
     from bfl_fabric.roles.workbench import Workbench
     from bfl_fabric.transport.client import TransferClient
@@ -80,6 +81,8 @@ def channel_config(settings: config.LedgerSettings) -> ChannelConfig:
             f"{settings.genesis} has digest {digest}, but the settings say {settings.genesis_digest}; "
             "get the genesis block from the federation's founder again"
         )
+    if settings.config is not None and settings.config.exists():
+        block, _ = read_genesis(settings.config)
     return ChannelConfig.from_block(block)
 
 
@@ -182,12 +185,12 @@ def embedded_ledger(place: Path) -> tuple[Path, Network, ServerTls]:
     from bfl_fabric.fabric.identity import SigningIdentity
     from bfl_fabric.network import directory as directories
     from bfl_fabric.network import material
+    from bfl_fabric.network.plan import peer_name
     from bfl_fabric.network.topology import admin_name
 
     topology = directories.read_topology(place)
     peers = [
-        material.signing_identity(place, item.msp_id, material.peer_name(item))
-        for item in topology.organizations
+        material.signing_identity(place, item.msp_id, peer_name(item)) for item in topology.organizations
     ]
     orderer: SigningIdentity = material.signing_identity(place, material.ORDERER_MSP, material.ORDERER)
     network = Network(peers, orderer, bfl_contract, SystemClock())
@@ -209,6 +212,15 @@ def embedded_ledger(place: Path) -> tuple[Path, Network, ServerTls]:
     gateway = material.identity_directory(place, material.ORDERER_MSP, material.GATEWAY)
     tls = ServerTls((gateway / "tls-certificate.pem").read_bytes(), (gateway / "tls-key.pem").read_bytes())
     return directory, network, tls
+
+
+def fabric_site(place: Path) -> Site:
+    """Return the Fabric network of a federation's directory, as its administrators see it."""
+    from bfl_fabric.network import homes
+    from bfl_fabric.network.bringup import Site
+    from bfl_fabric.network.directory import read_topology
+
+    return Site(place, read_topology(place), homes.read_plan(place), SystemClock())
 
 
 # --- learning -----------------------------------------------------------------------------------
@@ -285,6 +297,39 @@ async def described_blocks(connection: Ledger) -> list[dict[str, Json]]:
                 "invalid": len(block.entries) - valid,
             }
         )
+
+
+async def fetch_blocks(place: Path) -> dict[str, Path]:
+    """Copy the blocks of every organization's peer into block files, what is new of them; return the files by MSP id.
+
+    The first organization's copy is the one that an audit reads, the others are there to be compared with it.
+    """
+    from bfl_fabric.network.directory import admin_client, block_copy, read_topology
+
+    topology = read_topology(place)
+    copies = {}
+    for organization in topology.organizations:
+        name = admin_client(topology, organization.msp_id)
+        settings = config.load(config.ClientSettings, place / "clients" / f"{name}.toml")
+        copies[organization.msp_id] = block_copy(place, topology, organization.msp_id)
+        await _copy_blocks(settings, copies[organization.msp_id])
+    return copies
+
+
+async def _copy_blocks(settings: config.ClientSettings, path: Path) -> None:
+    from bfl_fabric.embedded.blockfile import BlockFile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = BlockFile(path)
+    connection = ledger(settings.ledger, settings.identity, SystemClock())
+    try:
+        start, newest = sum(1 for _ in file.locations()), await connection.newest_block()
+        if start <= newest:
+            async for block in connection.blocks(start, newest):
+                file.append(block)
+    finally:
+        await connection.close()
+        file.close()
 
 
 def export_model(path: Path, terms: ModelTerms, model: Float32Vector, origin: Mapping[str, Json]) -> None:

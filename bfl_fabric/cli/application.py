@@ -16,6 +16,7 @@ from bfl_fabric.cli import (
     federation,
     ledger,
     model,
+    network,
     node,
     participant,
     reward,
@@ -65,6 +66,7 @@ application.add_typer(rounds.nouns, name="round")
 application.add_typer(participant.nouns, name="participant")
 application.add_typer(node.nouns, name="node")
 application.add_typer(ledger.nouns, name="ledger")
+application.add_typer(network.nouns, name="network")
 application.add_typer(audit.nouns, name="audit")
 application.add_typer(model.nouns, name="model")
 application.add_typer(reward.nouns, name="reward")

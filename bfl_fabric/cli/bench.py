@@ -20,7 +20,6 @@ from bfl_fabric.cli.output import JsonFlag, console, print_json
 from bfl_fabric.errors import ConfigurationError
 
 COMMAND = "make bench"
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def bench(
         for table in tables:
             console.print(table.markdown(), markup=False, soft_wrap=True)
     if write is not None:
-        _write(write, tables)
+        write_tables(write, tables, COMMAND, "bench")
 
 
 def _ledger(quick: bool) -> Figures:
@@ -151,15 +150,17 @@ def _encryption(sizes: Sequence[int], quick: bool) -> Figures:
     return Figures(title, headings, tuple(rows))
 
 
-def _write(path: Path, tables: Sequence[Figures]) -> None:
+def write_tables(path: Path, tables: Sequence[Figures], command: str, name: str) -> None:
+    """Put tables between a page's markers NAME:begin and NAME:end, and say what made them and where."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     page = path.read_text("utf-8")
-    if BEGIN not in page or END not in page:
-        raise ConfigurationError(f"{path} has no markers {BEGIN} and {END} to write between")
+    if begin not in page or end not in page:
+        raise ConfigurationError(f"{path} has no markers {begin} and {end} to write between")
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     content = "\n".join(
-        [f"Made by `{COMMAND}` on {machine}, shared with other work.", "", *(t.markdown() for t in tables)]
+        [f"Made by `{command}` on {machine}, shared with other work.", "", *(t.markdown() for t in tables)]
     )
-    made = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{content}\n{END}", page, flags=re.DOTALL)
+    made = re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n{content}\n{end}", page, flags=re.DOTALL)
     path.write_text(made, "utf-8")
 
 

@@ -27,6 +27,8 @@ class DemoChoice:
     seed: int
     directory: Path
     as_json: bool
+    ledger: str = "embedded"
+    consensus: str | None = None
 
 
 def demo(
@@ -44,6 +46,12 @@ def demo(
     directory: Annotated[
         Path | None, typer.Option(help="Where to put everything; by default a new directory in ./bfl-demo.")
     ] = None,
+    ledger: Annotated[
+        str, typer.Option(help="embedded, or fabric: real peers and orderers, whose programs must be here.")
+    ] = "embedded",
+    consensus: Annotated[
+        str | None, typer.Option(help="With --ledger fabric: raft (one orderer) or bft (four).")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Found a federation, train together on encrypted updates, settle, pay and audit: about a minute.
@@ -51,10 +59,14 @@ def demo(
     Each silo, the aggregator, the key holder, the verifiers, the coordinator and the ledger are processes of their
     own that talk over gRPC with mutual TLS. Everything is kept in one directory; nothing listens beyond 127.0.0.1.
 
-    Examples: bfl demo; bfl demo --data digits --rounds 30 --participants 12; bfl demo --organizations 5 --json
+    Examples: bfl demo; bfl demo --data digits --rounds 30 --participants 12; bfl demo --organizations 5 --json;
+    bfl demo --ledger fabric --consensus bft
     """
     from bfl_fabric.cli.demo_run import DemoRun
+    from bfl_fabric.network.programs import find_programs
 
+    if ledger == "fabric":
+        find_programs()
     choice = DemoChoice(
         data=data,
         rounds=rounds,
@@ -63,6 +75,8 @@ def demo(
         seed=seed,
         directory=directory or _fresh_directory(),
         as_json=as_json,
+        ledger=ledger,
+        consensus=consensus,
     )
     if choice.directory.exists() and any(choice.directory.iterdir()):
         raise ConfigurationError(f"{choice.directory} is not empty; choose another --directory")

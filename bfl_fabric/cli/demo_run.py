@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from bfl_fabric.audit.compare import compare
 from bfl_fabric.audit.summary import Baselines, FactSummary, RunSummary, TrafficSummary
 from bfl_fabric.cli.connection import command
 from bfl_fabric.cli.demo_data import DemoData, prepare_data
@@ -18,12 +19,13 @@ from bfl_fabric.cli.display import RunDisplay
 from bfl_fabric.cli.output import percent, print_json, size
 from bfl_fabric.errors import AuditFailed
 from bfl_fabric.network import directory as directories
-from bfl_fabric.network.topology import Topology, generated
+from bfl_fabric.network.topology import LedgerKind, generated
 from bfl_fabric.sdk.federation import AsyncFederation, connect_async
 from bfl_fabric.sdk.local import LocalFederation, NodeStatus
 from bfl_fabric.sdk.summary import RunContext, collect_summary
 from bfl_fabric.sdk.task import AsyncTask, RoundSummary
 from bfl_fabric.sdk.terms import TaskTerms
+from bfl_fabric.wiring import fetch_blocks
 
 if TYPE_CHECKING:
     from bfl_fabric.cli.demo import DemoChoice
@@ -40,7 +42,9 @@ class DemoRun:
     def __init__(self, choice: DemoChoice, console: Console) -> None:
         self._choice = choice
         self._console = console
-        self._topology: Topology = generated(choice.organizations, choice.participants)
+        self._topology = generated(choice.organizations, choice.participants).on(
+            choice.ledger, choice.consensus
+        )
         self._started = time.monotonic()
         self._traffic: dict[int, TrafficSummary] = {}
 
@@ -62,7 +66,19 @@ class DemoRun:
                     task = await self._train(federation, client, data, display)
                 statuses = federation.statuses()
                 summary = await self._collect(client, task, data, statuses)
+            if self._topology.ledger is LedgerKind.FABRIC:
+                await self._compare_peers(place)
         await self._conclude(place, summary, statuses)
+
+    async def _compare_peers(self, place: Path) -> None:
+        """Copy every peer's blocks and hold the copies against each other; the first one is audited afterwards."""
+        from bfl_fabric.cli.audit_run import copies_of, print_comparison
+
+        copies = await fetch_blocks(place)
+        comparison = await asyncio.to_thread(compare, copies_of(list(copies.values())))
+        print_comparison(self._console, comparison)
+        if not comparison.agreed:
+            raise AuditFailed(f"the peers' copies differ: {comparison.differences[0]}")
 
     def _introduce(self, data: DemoData) -> None:
         console, topology = self._console, self._topology
@@ -154,6 +170,7 @@ class DemoRun:
             traffic=self._traffic,
             facts=_facts(statuses),
             genesis_digest=genesis,
+            ledger_kind=self._topology.ledger_name,
             verify_command=f"{command()} audit verify {shlex.quote(str(place))} --genesis {genesis}",
         )
         summary = await collect_summary(client, task, context)

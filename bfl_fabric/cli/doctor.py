@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,20 +18,12 @@ import typer
 from bfl_fabric.cli.connection import DEMO, Place
 from bfl_fabric.cli.output import JsonFlag, console, print_json
 from bfl_fabric.errors import BflError, ConfigurationError
+from bfl_fabric.network.operations.findings import Finding
 
 PINNED = {"tenseal": "0.3.18", "fabric-chaincode-python": "2.5.4"}
 NEEDED_DISK_BYTES = 1 << 30
 SOON_DAYS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `advice` says what to do when it is not in order."""
-
-    what: str
-    ok: bool
-    found: str
-    advice: str = ""
+NETWORK = Path("bfl-network")
 
 
 def doctor(
@@ -41,14 +33,17 @@ def doctor(
         int, typer.Option(help="Warn about certificates that expire within so many days.")
     ] = SOON_DAYS,
 ) -> None:
-    """Check this machine and, where there is one, a federation; exit code 2 when something is wrong.
+    """Check this machine and, where there is one, a federation or a network; exit code 2 when something is wrong.
+
+    Without --federation it looks at the last demo here, or else at the network that `bfl network up` made here.
 
     Example: bfl doctor --federation my-federation
     """
     findings = [check() for check in (_python, *(_package(name) for name in PINNED), _disk, _clock)]
-    directory = place or ((DEMO / "latest").resolve() if (DEMO / "latest").exists() else None)
+    directory = place or next((path.resolve() for path in (DEMO / "latest", NETWORK) if path.exists()), None)
     if directory is not None:
-        findings += _federation(directory, days)
+        findings += _network(directory, days) if _is_network(directory) else _certificates(directory, days)
+        findings += _nodes(directory)
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -96,7 +91,22 @@ def _clock() -> Finding:
     )
 
 
-def _federation(place: Path, days: int) -> list[Finding]:
+def _is_network(place: Path) -> bool:
+    """Say whether there is a Fabric network in a federation's directory."""
+    from bfl_fabric.network.directory import TOPOLOGY, read_topology
+    from bfl_fabric.network.topology import LedgerKind
+
+    return (place / TOPOLOGY).exists() and read_topology(place).ledger is LedgerKind.FABRIC
+
+
+def _network(place: Path, days: int) -> list[Finding]:
+    from bfl_fabric.clock import SystemClock
+    from bfl_fabric.network.operations.checkup import check_up
+
+    return asyncio.run(check_up(place, SystemClock(), days))
+
+
+def _certificates(place: Path, days: int) -> list[Finding]:
     from bfl_fabric.wiring import certificate_ends
 
     findings = []
@@ -109,12 +119,16 @@ def _federation(place: Path, days: int) -> list[Finding]:
             )
     if not findings:
         findings.append(Finding("certificates", True, f"none ends within {days} days"))
+    return findings
+
+
+def _nodes(place: Path) -> list[Finding]:
+    """Look at the nodes that the ledger has announced."""
     try:
-        findings += asyncio.run(asyncio.wait_for(_running(place), 15))
+        return asyncio.run(asyncio.wait_for(_running(place), 15))
     except (BflError, TimeoutError) as error:
         advice = f"start it with `bfl federation up {place}`"
-        findings.append(Finding("ledger", False, str(error) or "no answer within 15 s", advice))
-    return findings
+        return [Finding("ledger", False, str(error) or "no answer within 15 s", advice)]
 
 
 async def _running(place: Path) -> list[Finding]:

@@ -22,12 +22,18 @@ def create(
     organizations: Annotated[int, typer.Option(min=2, max=26, help="Number of organizations.")] = 3,
     participants: Annotated[int, typer.Option(min=2, max=200, help="Number of silos in all.")] = 6,
     topology: Annotated[Path | None, typer.Option(help="Topology file, instead of the two numbers.")] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(help="embedded or fabric; the topology's own by default.", show_default=False),
+    ] = None,
+    consensus: Annotated[str | None, typer.Option(help="On fabric: raft or bft.", show_default=False)] = None,
 ) -> None:
     """Make a federation's directory: key material, genesis block, settings of every node and client."""
     from bfl_fabric.network.topology import Topology, generated
     from bfl_fabric.sdk.local import LocalFederation
 
     plan = Topology.load(topology) if topology else generated(organizations, participants)
+    plan = plan.on(ledger or plan.ledger, consensus)
     LocalFederation.create(directory, plan)
     typer.echo(f"{plan.name} is in {directory}; start it with: bfl federation up {directory}")
 

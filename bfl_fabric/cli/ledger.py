@@ -1,4 +1,4 @@
-"""`bfl ledger`: the embedded ledger and its blocks."""
+"""`bfl ledger`: the embedded ledger, and the blocks and events of either ledger."""
 
 from __future__ import annotations
 
@@ -44,6 +44,19 @@ def blocks(place: Place = None, identity: As = APPLICATION, as_json: JsonFlag = 
     if not as_json:
         rows = [{**row, "hash": short(row["hash"])} for row in rows]
     print_rows("Blocks", rows, as_json, ["block", "bytes", "valid", "invalid"])
+
+
+@nouns.command(epilog="Example: bfl ledger fetch --federation my-federation")
+def fetch(place: Place = None, as_json: JsonFlag = False) -> None:
+    """Copy the blocks of every organization's peer into the federation's directory, for an audit without a network."""
+    from bfl_fabric.wiring import fetch_blocks
+
+    copies = asyncio.run(fetch_blocks(place_of(place)))
+    rows = [
+        {"organization": msp_id, "file": str(path), "bytes": path.stat().st_size}
+        for msp_id, path in copies.items()
+    ]
+    print_rows("Copies of the blocks", rows, as_json, ["bytes"])
 
 
 @nouns.command(epilog="Example: bfl ledger events --from 0")

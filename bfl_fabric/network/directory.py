@@ -2,7 +2,8 @@
 
 federation.toml          the topology
 genesis.block            and key material, see `material`
-ledger/                  the embedded ledger: blocks.bin, state.db, address
+ledger/                  the embedded ledger: blocks.bin, state.db, address; on Fabric a copy of the blocks
+fabric/                  on Fabric: what runs where, and the home of each process, see `homes`
 nodes/NAME/node.toml     settings, blobs, journal and status of each node
 clients/NAME.toml        settings of people and applications
 logs/NAME.log
@@ -15,8 +16,9 @@ from pathlib import Path
 
 from bfl_chaincode.api.records import NodeRole
 from bfl_fabric.errors import ConfigurationError
-from bfl_fabric.network import material
-from bfl_fabric.network.topology import Topology, admin_name
+from bfl_fabric.network import homes, material
+from bfl_fabric.network.plan import ANYWHERE, LOOPBACK, container_plan, native_plan
+from bfl_fabric.network.topology import LedgerKind, OrganizationPlan, Topology, admin_name
 
 TOPOLOGY = "federation.toml"
 SHARE = "share.safetensors"
@@ -24,20 +26,32 @@ HOLDOUT = "holdout.safetensors"
 NODE = "node.toml"
 
 
-def create(directory: Path, topology: Topology) -> None:
-    """Make the directory. Raises ConfigurationError when it is not empty."""
+def create(directory: Path, topology: Topology, *, containers: bool = False) -> None:
+    """Make the directory; on Fabric for native processes, or for `containers` with a host name each.
+
+    Raises ConfigurationError when it is not empty.
+    """
     if directory.exists() and any(directory.iterdir()):
         raise ConfigurationError(f"{directory} is not empty; choose another directory")
-    material.create_material(directory, topology)
+    planned = container_plan if containers else native_plan
+    plan = planned(topology, material.ORDERER_MSP) if topology.ledger is LedgerKind.FABRIC else None
+    material.create_material(directory, topology, plan)
     (directory / TOPOLOGY).write_text(topology.dump(), "utf-8")
+    if plan is not None:
+        homes.write_homes(directory, topology, plan, ANYWHERE if containers else LOOPBACK)
     for organization in topology.organizations:
-        for name in topology.clients(organization):
-            _write_client(directory, topology, organization.msp_id, name)
-        for name, role in topology.nodes(organization).items():
-            _write_node(directory, topology, organization.msp_id, name, role)
-        for name in organization.participants:
-            _write_client(directory, topology, organization.msp_id, name)
-            _write_node(directory, topology, organization.msp_id, name, NodeRole.PARTICIPANT)
+        write_organization(directory, topology, organization)
+
+
+def write_organization(directory: Path, topology: Topology, organization: OrganizationPlan) -> None:
+    """Write the settings of an organization's clients and nodes; its identities have been issued."""
+    for name in topology.clients(organization):
+        _write_client(directory, topology, organization.msp_id, name)
+    for name, role in topology.nodes(organization).items():
+        _write_node(directory, topology, organization.msp_id, name, role)
+    for name in organization.participants:
+        _write_client(directory, topology, organization.msp_id, name)
+        _write_node(directory, topology, organization.msp_id, name, NodeRole.PARTICIPANT)
 
 
 def read_topology(directory: Path) -> Topology:
@@ -59,7 +73,16 @@ def ledger_directory(directory: Path) -> Path:
     return directory / "ledger"
 
 
-def ledger_address_file(directory: Path) -> Path:
+def block_copy(directory: Path, topology: Topology, msp_id: str) -> Path:
+    """Return the file with a copy of the blocks that an organization's peer has; an audit reads the first one's."""
+    first = topology.organizations[0].msp_id == msp_id
+    return ledger_directory(directory) / ("blocks.bin" if first else f"blocks-{msp_id}.bin")
+
+
+def ledger_address_file(directory: Path, topology: Topology, msp_id: str) -> Path:
+    """Return the file in which an organization's clients find their gateway once the ledger runs."""
+    if topology.ledger is LedgerKind.FABRIC:
+        return homes.address_file(directory, msp_id)
     return ledger_directory(directory) / "address"
 
 
@@ -104,7 +127,7 @@ def runnable_nodes(directory: Path) -> list[Path]:
 
 def _write_node(directory: Path, topology: Topology, msp_id: str, name: str, role: NodeRole) -> None:
     home = node_directory(directory, name)
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)
     lines = [f"role = {_quoted(role.value)}", f"node_id = {_quoted(name)}", 'storage = "."']
     lines += _sections(directory, topology, msp_id, name, "../..")
     (home / NODE).write_text("\n".join(lines) + "\n", "utf-8")
@@ -120,6 +143,8 @@ def _write_client(directory: Path, topology: Topology, msp_id: str, name: str) -
 
 def _sections(directory: Path, topology: Topology, msp_id: str, name: str, up: str) -> list[str]:
     place = f"{up}/organizations/{msp_id}/identities/{name}"
+    address = ledger_address_file(Path(up), topology, msp_id).as_posix()
+    on_fabric = topology.ledger is LedgerKind.FABRIC
     return [
         "",
         "[ledger]",
@@ -127,7 +152,8 @@ def _sections(directory: Path, topology: Topology, msp_id: str, name: str, up: s
         f"chaincode = {_quoted(topology.chaincode)}",
         f"genesis = {_quoted(f'{up}/{material.GENESIS}')}",
         f"genesis_digest = {_quoted(genesis_digest(directory))}",
-        f"address_file = {_quoted(f'{up}/ledger/address')}",
+        *([f"config = {_quoted(homes.config_file(Path(up)).as_posix())}"] if on_fabric else []),
+        f"address_file = {_quoted(address)}",
         "",
         "[identity]",
         f"msp_id = {_quoted(msp_id)}",

@@ -5,7 +5,11 @@ The directory looks like this; keys have mode 0600 and their directories 0700:
     genesis.block                                    block 0 of the channel
     organizations/MSP/ca, organizations/MSP/tlsca    authorities: certificate.pem, key.pem
     organizations/MSP/identities/NAME/               certificate.pem, key.pem, tls-certificate.pem, tls-key.pem
+    organizations/MSP/retiring/ca, …/tlsca           authorities that are being replaced, only meanwhile
+    organizations/MSP/contractca                     the authority of the link between peer and contract service
     orderer/ca, orderer/tlsca, orderer/identities/NAME/
+
+With a plan the material is for real peers and orderers at the plan's addresses, without one for the embedded ledger.
 
 In production each organization makes and keeps its own part; only on one machine does one directory hold all.
 """
@@ -13,7 +17,7 @@ In production each organization makes and keeps its own part; only on one machin
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,15 +30,28 @@ from bfl_fabric.fabric.blocks import parse_block
 from bfl_fabric.fabric.genesis import genesis_block
 from bfl_fabric.fabric.identity import SigningIdentity
 from bfl_fabric.fabric.keyfiles import private_directory, write_secret
-from bfl_fabric.fabric.trust import Consenter, Endpoint, OrdererTrust, OrderingTerms, OrganizationTrust
+from bfl_fabric.fabric.trust import (
+    Consensus,
+    Consenter,
+    Endpoint,
+    OrdererTrust,
+    OrderingTerms,
+    OrganizationTrust,
+)
+from bfl_fabric.network.plan import LOOPBACK, NetworkPlan, OrdererPlan, orderer_name, peer_name
 from bfl_fabric.network.topology import OrganizationPlan, Topology
 
 ORDERER_MSP = "OrdererMSP"
-ORDERER = "orderer-1"
+ORDERER = orderer_name(1)
+ORDERER_ADMIN = "admin-orderer"
 GATEWAY = "gateway"
 GENESIS = "genesis.block"
+CONTRACT_AUTHORITY = "contractca"
+RETIRING = "retiring"
 # Nothing listens there: the embedded ledger orders in its own process, but a Raft block needs a consenter's address.
-EMBEDDED_ORDERER = Endpoint("127.0.0.1", 7050)
+EMBEDDED_ORDERER = OrdererPlan(
+    ORDERER, ORDERER_MSP, 1, *(Endpoint(LOOPBACK, port) for port in (7050, 7053, 8443))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +73,34 @@ class Authorities:
         made.tls.save(directory / "tlsca")
         return made
 
+    @classmethod
+    def load(cls, directory: Path) -> Authorities:
+        """Read what `create` saved. Raises ConfigurationError."""
+        return cls(
+            CertificateAuthority.load(directory / "ca"), CertificateAuthority.load(directory / "tlsca")
+        )
+
     def issue(self, directory: Path, name: str, ou: NodeOU, attributes: Mapping[str, str]) -> None:
         """Issue a signing and a TLS certificate for `name` and write them with their keys."""
         place = directory / "identities" / name
         private_directory(place)
         signing = self.identities.issue_identity(name, ou, attributes)
-        tls = self.tls.issue_tls(name)
+        tls = self.tls.issue_tls(name, sans=(LOOPBACK, "localhost", name))
         write_secret(place / "key.pem", signing.key_pem)
         write_secret(place / "tls-key.pem", tls.key_pem)
         (place / "certificate.pem").write_bytes(signing.certificate_pem)
         (place / "tls-certificate.pem").write_bytes(tls.certificate_pem)
 
 
-def create_material(directory: Path, topology: Topology) -> None:
+def create_material(directory: Path, topology: Topology, plan: NetworkPlan | None = None) -> None:
     """Make everything that a topology needs. Raises ConfigurationError when the directory has material already."""
     if (directory / GENESIS).exists():
         raise ConfigurationError(f"{directory} holds a federation already; choose another directory")
     directory.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC).replace(microsecond=0)
-    trust = [_organization(directory, topology, item, now) for item in topology.organizations]
-    ordering = _orderer(directory, topology, now)
+    trust = [create_organization(directory, topology, item, plan) for item in topology.organizations]
+    ordering = _ordering(directory, topology, (EMBEDDED_ORDERER,) if plan is None else plan.orderers)
     terms = OrderingTerms(
+        consensus=topology.ordering.fabric_consensus,
         max_message_count=topology.ordering.block_transactions,
         timeout=f"{round(topology.ordering.block_seconds * 1000)}ms",
     )
@@ -102,47 +126,67 @@ def organization_directory(directory: Path, msp_id: str) -> Path:
     return directory / "orderer" if msp_id == ORDERER_MSP else directory / "organizations" / msp_id
 
 
-def peer_name(organization: OrganizationPlan) -> str:
-    """Return the name of the peer that endorses for an organization."""
-    return f"peer-{organization.slug}"
-
-
 def signing_identity(directory: Path, msp_id: str, name: str) -> SigningIdentity:
     """Load an identity with its key."""
     place = identity_directory(directory, msp_id, name)
     return SigningIdentity.load(msp_id, place / "certificate.pem", place / "key.pem")
 
 
-def _organization(
-    directory: Path, topology: Topology, plan: OrganizationPlan, now: datetime
+def create_organization(
+    directory: Path, topology: Topology, organization: OrganizationPlan, plan: NetworkPlan | None
 ) -> OrganizationTrust:
-    home = organization_directory(directory, plan.msp_id)
-    authorities = Authorities.create(home, plan.msp_id, topology.validity_days, now)
-    authorities.issue(home, peer_name(plan), NodeOU.PEER, {})
-    for name, role in {**topology.clients(plan), **topology.nodes(plan)}.items():
+    """Make the authorities and identities of one organization; return what the channel is to know of it."""
+    home = organization_directory(directory, organization.msp_id)
+    start, end = _validity(topology)
+    authorities = Authorities.create(home, organization.msp_id, topology.validity_days, start)
+    authorities.issue(home, peer_name(organization), NodeOU.PEER, {})
+    for name, role in {**topology.clients(organization), **topology.nodes(organization)}.items():
         ou = NodeOU.ADMIN if role is None else NodeOU.CLIENT
         authorities.issue(home, name, ou, {} if role is None else {"bfl.role": role.value})
-    for name in plan.participants:
+    for name in organization.participants:
         authorities.issue(home, name, NodeOU.CLIENT, {"bfl.role": NodeRole.PARTICIPANT.value})
+    if plan is not None:
+        link = CertificateAuthority.create(
+            organization.msp_id, f"contractca.{organization.msp_id}", start - timedelta(hours=1), end
+        )
+        link.save(home / CONTRACT_AUTHORITY)
     return OrganizationTrust(
-        plan.msp_id,
-        plan.msp_id,
+        organization.msp_id,
+        organization.msp_id,
         (authorities.identities.certificate_pem,),
         (authorities.tls.certificate_pem,),
+        () if plan is None else (plan.peer_of(organization.msp_id).main,),
     )
 
 
-def _orderer(directory: Path, topology: Topology, now: datetime) -> OrdererTrust:
+def _ordering(directory: Path, topology: Topology, orderers: Sequence[OrdererPlan]) -> OrdererTrust:
     home = organization_directory(directory, ORDERER_MSP)
-    authorities = Authorities.create(home, ORDERER_MSP, topology.validity_days, now)
-    authorities.issue(home, ORDERER, NodeOU.ORDERER, {})
+    authorities = Authorities.create(home, ORDERER_MSP, topology.validity_days, _validity(topology)[0])
+    for orderer in orderers:
+        authorities.issue(home, orderer.name, NodeOU.ORDERER, {})
+    authorities.issue(home, ORDERER_ADMIN, NodeOU.ADMIN, {})
     authorities.issue(home, GATEWAY, NodeOU.PEER, {})
-    tls = (identity_directory(directory, ORDERER_MSP, ORDERER) / "tls-certificate.pem").read_bytes()
+    bft = topology.ordering.fabric_consensus is Consensus.BFT
     return OrdererTrust(
         ORDERER_MSP,
         ORDERER_MSP,
         (authorities.identities.certificate_pem,),
         (authorities.tls.certificate_pem,),
-        (Consenter(EMBEDDED_ORDERER, tls, tls),),
-        (EMBEDDED_ORDERER,),
+        tuple(consenter(directory, orderer, bft=bft) for orderer in orderers),
+        tuple(orderer.main for orderer in orderers),
     )
+
+
+def consenter(directory: Path, orderer: OrdererPlan, *, bft: bool) -> Consenter:
+    """Return what the channel is to know of an orderer whose identity has been issued."""
+    place = identity_directory(directory, orderer.msp_id, orderer.name)
+    tls = (place / "tls-certificate.pem").read_bytes()
+    if not bft:
+        return Consenter(orderer.main, tls, tls)
+    identity = (place / "certificate.pem").read_bytes()
+    return Consenter(orderer.main, tls, tls, orderer.number, identity, orderer.msp_id)
+
+
+def _validity(topology: Topology) -> tuple[datetime, datetime]:
+    now = datetime.now(UTC).replace(microsecond=0)
+    return now, now + timedelta(days=topology.validity_days)

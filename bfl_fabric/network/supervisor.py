@@ -1,8 +1,9 @@
 """Starts, watches, restarts and stops the processes of a federation on this machine.
 
 Every actor can be killed at any moment and goes on where the ledger says it stands, so restarting is the normal
-way to recover. A child ends by itself when its parent is gone: it reads its standard input and stops at the end
-of it (`stop_with_parent`). What a process does is not known here.
+way to recover. No child outlives its parent: our own read their standard input and stop at the end of it
+(`stop_with_parent`), other programs are ended by the kernel where it can do that (`launcher`). A supervisor with a
+run directory can be steered from outside (`run_files`). What a process does is not known here.
 """
 
 from __future__ import annotations
@@ -13,25 +14,36 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bfl_fabric.errors import BflError
+from bfl_fabric.network.launcher import bound_to_parent
+from bfl_fabric.network.run_files import RunFiles
 
 STOP_SECONDS = 5.0
 RESTARTS_PER_MINUTE = 10
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.05, 5.0
 CLEAN_EXIT = 0
 ORPHANED = 75
+# Fabric's programs take any of their settings from such variables; what a test sets is for the test alone.
+_INHERITED_BY_NOBODY = ("BFL_TEST_", "CORE_", "ORDERER_", "CHAINCODE_")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One process: a unique name, the arguments of `bfl`, and where its output goes."""
+    """One process: a unique name, the arguments of `bfl`, and where its output goes.
+
+    With a `program` the arguments are that program's; it runs in `directory` with `environment` laid over ours.
+    """
 
     name: str
     arguments: tuple[str, ...]
     log: Path
+    program: Path | None = None
+    directory: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -39,6 +51,7 @@ class _Running:
     spec: ProcessSpec
     process: subprocess.Popen[bytes]
     restarts: list[float] = field(default_factory=list)
+    due_at: float | None = None
 
 
 class ProcessLost(BflError):
@@ -52,8 +65,12 @@ class Supervisor:
     id cannot be hit.
     """
 
-    def __init__(self, on_restart: Callable[[str, int], None] | None = None) -> None:
+    def __init__(
+        self, on_restart: Callable[[str, int], None] | None = None, run_files: RunFiles | None = None
+    ) -> None:
         self._running: dict[str, _Running] = {}
+        self._held: dict[str, ProcessSpec] = {}
+        self._run_files = run_files
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._lost: ProcessLost | None = None
@@ -71,8 +88,8 @@ class Supervisor:
         """Start processes that are not running yet."""
         with self._lock:
             for spec in specs:
-                if spec.name not in self._running:
-                    self._running[spec.name] = _Running(spec, _spawn(spec))
+                if spec.name not in self._running and spec.name not in self._held:
+                    self._running[spec.name] = _Running(spec, self._spawn(spec))
 
     def process_ids(self) -> dict[str, int]:
         with self._lock:
@@ -83,6 +100,27 @@ class Supervisor:
         with self._lock:
             self._running[name].process.kill()
 
+    def hold(self, name: str, *, kill: bool = True) -> None:
+        """End one process, by force or politely, and keep it down until `release`."""
+        with self._lock:
+            running = self._running.pop(name)
+            self._held[name] = running.spec
+            _end([running.process], 0.0 if kill else STOP_SECONDS)
+            self._forget(name)
+
+    def release(self, name: str) -> None:
+        """Start a process that was held down."""
+        with self._lock:
+            spec = self._held.pop(name)
+            self._running[name] = _Running(spec, self._spawn(spec))
+
+    def remove(self, name: str) -> None:
+        """Stop one process politely and forget it."""
+        with self._lock:
+            if name in self._running:
+                self.hold(name, kill=False)
+            self._held.pop(name, None)
+
     def check(self) -> None:
         """Raise ProcessLost when a process could not be kept alive."""
         if self._lost is not None:
@@ -90,20 +128,11 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop every process: politely first, by force after a few seconds. Safe to call twice."""
-        self._stopping.set()
         with self._lock:
-            children = [running.process for running in self._running.values()]
-            for child in children:
-                _signal(child, signal.SIGTERM)
-            deadline = time.monotonic() + STOP_SECONDS
-            for child in children:
-                try:
-                    child.wait(timeout=max(0.0, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    child.wait()
-                if child.stdin is not None:
-                    child.stdin.close()
+            self._stopping.set()
+            _end([running.process for running in self._running.values()], STOP_SECONDS)
+            for name in self._running:
+                self._forget(name)
             self._running.clear()
 
     def _watch(self) -> None:
@@ -113,38 +142,93 @@ class Supervisor:
                     code = running.process.poll()
                     if code is not None and not self._stopping.is_set():
                         self._ended(running, code)
+                for name in list(self._held):
+                    if self._run_files is not None and not self._run_files.is_held(name):
+                        self.release(name)
+        # A child that this thread started is ended by the kernel when the thread ends: wait until all are gone.
+        with self._lock:
+            pass
 
     def _ended(self, running: _Running, code: int) -> None:
-        if code == CLEAN_EXIT:
+        name = running.spec.name
+        if self._run_files is not None and self._run_files.is_held(name):
+            self._held[name] = self._running.pop(name).spec
+            self._forget(name)
+            return
+        if code == CLEAN_EXIT and running.spec.program is None:
             return
         now = time.monotonic()
+        if running.due_at is not None:
+            self._restart(running, code, now)
+            return
         running.restarts = [moment for moment in running.restarts if now - moment < 60.0] + [now]
-        if len(running.restarts) > RESTARTS_PER_MINUTE or 0 < code < 64:
+        hopeless = running.spec.program is None and 0 < code < 64
+        if len(running.restarts) > RESTARTS_PER_MINUTE or hopeless:
             self._lost = ProcessLost(
-                f"{running.spec.name} ended with exit code {code}; the last lines of {running.spec.log}:\n"
+                f"{name} ended with exit code {code}; the last lines of {running.spec.log}:\n"
                 + _tail(running.spec.log)
             )
-            del self._running[running.spec.name]
+            del self._running[name]
             return
-        running.process = _spawn(running.spec)
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** len(running.restarts), LAST_PAUSE_SECONDS)
+        running.due_at = now + (0.0 if len(running.restarts) == 1 else pause)
+        self._restart(running, code, now)
+
+    def _restart(self, running: _Running, code: int, now: float) -> None:
+        """Start a process again when it is due: at once the first time, later and later when it keeps ending."""
+        if running.due_at is None or now < running.due_at:
+            return
+        running.due_at = None
+        running.process = self._spawn(running.spec)
         if self._on_restart is not None:
             self._on_restart(running.spec.name, code)
+
+    def _spawn(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
+        process = _spawn(spec)
+        if self._run_files is not None:
+            self._run_files.write(spec.name, process.pid)
+        return process
+
+    def _forget(self, name: str) -> None:
+        if self._run_files is not None:
+            self._run_files.remove(name)
 
 
 def _spawn(spec: ProcessSpec) -> subprocess.Popen[bytes]:
     spec.log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BFL_TEST_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(_INHERITED_BY_NOBODY)
+    }
     # One thread per process: the cores are shared by many, and training must not depend on how many there are.
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    own = spec.program is None
+    command = [sys.executable, "-m", "bfl_fabric"] if own else bound_to_parent(str(spec.program))
     with spec.log.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 (our own interpreter and arguments of our own making)
-            [sys.executable, "-m", "bfl_fabric", *spec.arguments],
+        return subprocess.Popen(  # noqa: S603 (our own interpreter or Fabric's programs, arguments of our own making)
+            [*command, *spec.arguments],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env=environment,
+            cwd=spec.directory,
+            env=environment | dict(spec.environment),
             start_new_session=True,
         )
+
+
+def _end(children: Sequence[subprocess.Popen[bytes]], patience_seconds: float) -> None:
+    """Ask children to end, by force once the patience is over, and wait until they are gone."""
+    if patience_seconds:
+        for child in children:
+            _signal(child, signal.SIGTERM)
+    deadline = time.monotonic() + patience_seconds
+    for child in children:
+        try:
+            child.wait(timeout=max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdin is not None:
+            child.stdin.close()
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -7,14 +7,16 @@ One model for everything that is made of it: key material, genesis block, node s
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from bfl_chaincode.api.records import NodeRole
 from bfl_fabric import config
 from bfl_fabric.errors import ConfigurationError
+from bfl_fabric.fabric.trust import Consensus
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 MspId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9.-]{0,63}$")]
@@ -62,11 +64,48 @@ class RolePlan(config.Settings):
     key_holder: MspId
 
 
+class LedgerKind(StrEnum):
+    """Which ledger the contract runs on."""
+
+    EMBEDDED = "embedded"
+    FABRIC = "fabric"
+
+
+class Agreement(StrEnum):
+    """How orderers agree: `raft` survives crashes of a minority, `bft` also lies of less than a third."""
+
+    RAFT = "raft"
+    BFT = "bft"
+
+
+_CONSENSUS = {Agreement.RAFT: Consensus.RAFT, Agreement.BFT: Consensus.BFT}
+_ORDERERS = {Agreement.RAFT: 1, Agreement.BFT: 4}
+
+
 class OrderingPlan(config.Settings):
-    """How the ledger cuts blocks."""
+    """How the ledger cuts blocks, and, on Fabric, how many orderers agree on them and in which way."""
 
     block_seconds: float = Field(default=0.05, gt=0, le=10)
     block_transactions: int = Field(default=200, ge=1, le=10_000)
+    consensus: Agreement = Agreement.RAFT
+    orderers: int | None = Field(default=None, ge=1, le=10)
+
+    @property
+    def orderer_count(self) -> int:
+        """One for Raft and four for BFT, unless the plan says otherwise."""
+        return _ORDERERS[self.consensus] if self.orderers is None else self.orderers
+
+    @property
+    def fabric_consensus(self) -> Consensus:
+        return _CONSENSUS[self.consensus]
+
+
+class CollectionPlan(config.Settings):
+    """A private data collection: which organizations hold its values, and for how many blocks (0: for good)."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+    organizations: tuple[MspId, ...] = Field(min_length=1)
+    block_to_live: int = Field(default=0, ge=0)
 
 
 class Topology(config.Settings):
@@ -80,13 +119,21 @@ class Topology(config.Settings):
     organizations: tuple[OrganizationPlan, ...] = Field(min_length=2, max_length=64)
     roles: RolePlan
     ordering: OrderingPlan = OrderingPlan()
+    ledger: LedgerKind = LedgerKind.EMBEDDED
+    collections: tuple[CollectionPlan, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         msp_ids = [item.msp_id for item in self.organizations]
         names = [name for item in self.organizations for name in item.participants]
         slugs = [item.slug for item in self.organizations]
-        for what, values in (("msp_id", msp_ids), ("participant", names), ("slug", slugs)):
+        kept = [item.name for item in self.collections]
+        for what, values in (
+            ("msp_id", msp_ids),
+            ("participant", names),
+            ("slug", slugs),
+            ("collection", kept),
+        ):
             doubles = sorted({value for value in values if values.count(value) > 1})
             if doubles:
                 raise ValueError(f"the {what} {doubles[0]!r} stands twice")
@@ -97,6 +144,14 @@ class Topology(config.Settings):
             raise ValueError(
                 "the aggregator must not be the key holder: together they could open single updates"
             )
+        for item in self.collections:
+            strangers = sorted(set(item.organizations) - set(msp_ids))
+            if strangers:
+                raise ValueError(
+                    f"collection {item.name!r} names {strangers[0]!r}, which is no organization here"
+                )
+        if self.ordering.consensus is Agreement.BFT and self.ordering.orderer_count < 4:
+            raise ValueError("BFT needs at least four orderers: with fewer it survives no faulty one")
         return self
 
     @classmethod
@@ -112,13 +167,21 @@ class Topology(config.Settings):
             f"channel = {_quoted(self.channel)}",
             f"chaincode = {_quoted(self.chaincode)}",
             f"validity_days = {self.validity_days}",
+            f"ledger = {_quoted(self.ledger)}",
             "",
             "[roles]",
             *(f"{field} = {_quoted(value)}" for field, value in self.roles.model_dump().items()),
             "",
             "[ordering]",
-            *(f"{field} = {value}" for field, value in self.ordering.model_dump().items()),
+            *(
+                f"{field} = {_value(value)}"
+                for field, value in self.ordering.model_dump().items()
+                if value is not None
+            ),
         ]
+        for kept in self.collections:
+            lines += ["", "[[collections]]"]
+            lines += [f"{field} = {_value(value)}" for field, value in kept.model_dump().items()]
         for item in self.organizations:
             lines += ["", "[[organizations]]"]
             lines += [
@@ -126,6 +189,22 @@ class Topology(config.Settings):
             ]
             lines.append(f"participants = [{', '.join(map(_quoted, item.participants))}]")
         return "\n".join(lines) + "\n"
+
+    def on(self, ledger: str, consensus: str | None = None) -> Topology:
+        """Return the same federation on another ledger. Raises ConfigurationError for a word that is unknown."""
+        ordering = self.ordering.model_dump()
+        if consensus is not None:
+            ordering |= {"consensus": _word(Agreement, "consensus", consensus), "orderers": None}
+        kind = _word(LedgerKind, "ledger", ledger)
+        return self.model_copy(update={"ledger": kind, "ordering": OrderingPlan.model_validate(ordering)})
+
+    @property
+    def ledger_name(self) -> str:
+        """What people call this federation's ledger."""
+        if self.ledger is LedgerKind.EMBEDDED:
+            return "embedded"
+        name = {Agreement.RAFT: "Raft", Agreement.BFT: "BFT"}[self.ordering.consensus]
+        return f"Hyperledger Fabric, {name}"
 
     def nodes(self, organization: OrganizationPlan) -> dict[str, NodeRole]:
         """Return the service nodes of an organization by node id."""
@@ -183,6 +262,11 @@ def generated(organizations: int, participants: int) -> Topology:
     )
 
 
+def sample() -> Topology:
+    """Return the topology of network/topologies/three-org.toml: three hospitals with two silos each."""
+    return generated(3, 6)
+
+
 def _organization(index: int) -> tuple[str, str, str, str]:
     slug, msp_id, name, region = _ORGANIZATIONS[index % len(_ORGANIZATIONS)]
     lap = index // len(_ORGANIZATIONS)
@@ -197,6 +281,26 @@ def _department(number: int) -> str:
     name = _DEPARTMENTS[number % len(_DEPARTMENTS)]
     lap = number // len(_DEPARTMENTS)
     return name if lap == 0 else f"{name}-{lap + 1}"
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def _word(kind: type[E], what: str, text: str) -> E:
+    try:
+        return kind(text)
+    except ValueError as error:
+        known = " or ".join(item.value for item in kind)
+        raise ConfigurationError(f"{what} {text!r} is unknown; it is {known}") from error
+
+
+def _value(value: object) -> str:
+    """Return a value as TOML writes it."""
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return str(value)
 
 
 def _quoted(text: str) -> str:

@@ -16,7 +16,7 @@ from bfl_fabric.domain.ports import Ledger
 from bfl_fabric.errors import BflError, LedgerRefused, LedgerUnavailable
 from bfl_fabric.network import directory as directories
 from bfl_fabric.network.supervisor import ProcessSpec, Supervisor
-from bfl_fabric.network.topology import Topology
+from bfl_fabric.network.topology import LedgerKind, Topology
 from bfl_fabric.sdk.federation import connect_async
 
 READY_SECONDS = 60.0
@@ -58,30 +58,37 @@ class LocalFederation:
 
         Nodes that are up before the ledger wait for it.
         """
-        specs = [self._spec("ledger", ("ledger", "serve", str(self.place)))]
+        fabric = self.topology.ledger is LedgerKind.FABRIC
+        noun = "network" if fabric else "ledger"
+        specs = [self._spec(noun, (noun, "serve", str(self.place)))]
         specs += [
             self._spec(path.parent.name, ("node", "run", str(path)))
             for path in directories.runnable_nodes(self.place)
         ]
-        directories.ledger_address_file(self.place).unlink(missing_ok=True)
+        for organization in self.topology.organizations:
+            self._address_file(organization.msp_id).unlink(missing_ok=True)
         self._supervisor.start(specs)
         return [spec.name for spec in specs]
 
     async def ledger_ready(self) -> None:
         """Return when the ledger answers. Raises BflError when it does not within a minute."""
         deadline = time.monotonic() + READY_SECONDS
-        while not directories.ledger_address_file(self.place).exists():
+        founder = self.topology.organizations[0].msp_id
+        while not self._address_file(founder).exists():
             await self._pause(deadline, "has not announced its address")
-        admin = directories.admin_client(self.topology, self.topology.organizations[0].msp_id)
+        admin = directories.admin_client(self.topology, founder)
         async with connect_async(self.place, admin) as federation:
             while not await _answers(federation.ledger):
                 await self._pause(deadline, "does not answer")
+
+    def _address_file(self, msp_id: str) -> Path:
+        return directories.ledger_address_file(self.place, self.topology, msp_id)
 
     async def _pause(self, deadline: float, problem: str) -> None:
         self._supervisor.check()
         if time.monotonic() > deadline:
             raise BflError(
-                f"the ledger {problem} after {READY_SECONDS:.0f} s; see {self.place / 'logs' / 'ledger.log'}"
+                f"the ledger {problem} after {READY_SECONDS:.0f} s; see the logs in {self.place / 'logs'}"
             )
         await asyncio.sleep(0.05)
 

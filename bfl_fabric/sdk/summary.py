@@ -44,6 +44,7 @@ class RunContext:
     facts: tuple[FactSummary, ...]
     genesis_digest: str
     verify_command: str
+    ledger_kind: str
 
 
 async def collect_summary(federation: AsyncFederation, task: AsyncTask, context: RunContext) -> RunSummary:
@@ -159,7 +160,7 @@ async def _participants(
 def _ledger(events: list[LedgerEvent], context: RunContext) -> LedgerSummary:
     names = Counter(event.name for event in events)
     return LedgerSummary(
-        kind="embedded",
+        kind=context.ledger_kind,
         height=max((event.block_number for event in events), default=0) + 1,
         genesis_digest=context.genesis_digest,
         tip_digest="",

@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from bfl_fabric.cli.application import application
-from bfl_fabric.cli.reference import reference
+from bfl_fabric.cli.reference import TOPOLOGY, processes, reference
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,6 +48,13 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 def test_the_reference_page_is_what_the_commands_say() -> None:
     page = (ROOT / "docs" / "commands.md").read_text("utf-8")
     assert page == reference(), "run `make docs`"
+
+
+def test_the_handbook_lists_the_processes_of_the_sample_topology() -> None:
+    page = (ROOT / "docs" / "guide" / "operating.md").read_text("utf-8")
+    assert f"<!-- processes:begin -->\n{processes(ROOT / TOPOLOGY)}<!-- processes:end -->" in page, (
+        "run `make docs`"
+    )
 
 
 def test_the_readme_names_every_noun_and_no_command_that_is_not_there() -> None:

@@ -6,18 +6,14 @@ a temporary directory; only processes that were started here are ended, by their
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
-import itertools
+import asyncio
 import json
 import os
 import socket
 import subprocess
-import tarfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,36 +30,31 @@ from bfl_fabric.fabric.channel import (
     OrganizationTrust,
     genesis_block,
 )
+from bfl_fabric.fabric.definitions import ChaincodeDefinition
+from bfl_fabric.fabric.deployment import approve, commit, install
+from bfl_fabric.fabric.gateway_grpc import TlsMaterial
 from bfl_fabric.fabric.identity import SigningIdentity
+from bfl_fabric.fabric.orderer_client import OrdererClient
+from bfl_fabric.fabric.packages import ChaincodePackage, Connection, service_package
+from bfl_fabric.fabric.participation import Participation
+from bfl_fabric.fabric.peer_channels import join_channel
+from bfl_fabric.fabric.peer_client import PeerClient
+from bfl_fabric.fabric.servers import Administrator, Server
 from bfl_fabric.fabric.wire import write
-from bfl_fabric.network.programs import Programs
+from bfl_fabric.network.plan import LOOPBACK, OrdererPlan, PeerPlan, free_ports
+from bfl_fabric.network.program_settings import BUILDER, fit_peer_yaml, orderer_yaml, peer_yaml
+from bfl_fabric.network.programs import Programs, program_version
 from tests.unit.fabric.tiny_chaincode import serve
 
 CHANNEL = "real"
 CHAINCODE = "tiny"
 READY_SECONDS = 30
-BUILDER = {
-    "detect": '#!/bin/sh\ngrep -q \'"type":"ccaas"\' "$2/metadata.json"\n',
-    "build": '#!/bin/sh\ncp "$1/connection.json" "$3"\n',
-    "release": '#!/bin/sh\nmkdir -p "$2/chaincode/server"\ncp "$1/connection.json" "$2/chaincode/server/"\n',
-}
-
-
-_PORTS = itertools.cycle(range(20_000, 32_000))
-for _ in range(os.getpid() * 7 % 12_000):
-    next(_PORTS)
+_PORTS = free_ports()
 
 
 def free_port() -> int:
-    """Return a port that nobody uses and that the kernel gives to nobody: below the range it hands out itself."""
-    while True:
-        port = next(_PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+    """Return a port that nobody uses and that the kernel gives to nobody."""
+    return next(_PORTS)
 
 
 @dataclass
@@ -94,9 +85,9 @@ class Party:
         self._write_msp(msp, issued)
         place = self.home / name / "tls"
         place.mkdir(parents=True)
-        (place / "cert.pem").write_bytes(tls.certificate_pem)
+        (place / "certificate.pem").write_bytes(tls.certificate_pem)
         (place / "key.pem").write_bytes(tls.key_pem)
-        (place / "ca.pem").write_bytes(self.tls_authority.certificate_pem)
+        (place / "authority.pem").write_bytes(self.tls_authority.certificate_pem)
         return SigningIdentity.from_pem(self.msp_id, issued.certificate_pem, issued.key_pem)
 
     def _write_msp(self, msp: Path, issued: Issued) -> None:
@@ -123,21 +114,31 @@ class Party:
 
     def tls(self, name: str) -> dict[str, str]:
         place = self.home / name / "tls"
-        return {kind: str(place / f"{kind}.pem") for kind in ("cert", "key", "ca")}
+        files = {"cert": "certificate.pem", "key": "key.pem", "ca": "authority.pem"}
+        return {kind: str(place / file) for kind, file in files.items()}
 
 
 @dataclass
 class RealNetwork:
-    """A running network of two organizations; a context manager. `client` may write, on both."""
+    """A running network of two organizations; a context manager.
+
+    It is administered by our own functions, or `by_command_line` with Fabric's `peer` and `osnadmin`.
+    """
 
     programs: Programs
     home: Path
     consensus: Consensus = Consensus.RAFT
+    by_command_line: bool = False
+    orderers: int = 0
     parties: list[Party] = field(default_factory=list)
     peers: list[int] = field(default_factory=list)
     genesis: Any = None
     admins: list[SigningIdentity] = field(default_factory=list)
     orderer: tuple[int, str] = (0, "")
+    ordering: Any = None
+    ports: dict[str, tuple[int, int]] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    operations: dict[str, int] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -163,7 +164,7 @@ class RealNetwork:
     def _start(self) -> None:
         self.parties = [Party.create(self.home / name, f"{name}MSP") for name in ("One", "Two")]
         ordering = Party.create(self.home / "Order", "OrderMSP")
-        count = 4 if self.consensus is Consensus.BFT else 1
+        count = self.orderers or (4 if self.consensus is Consensus.BFT else 1)
         names = [f"orderer{number}" for number in range(1, count + 1)]
         signers = [ordering.identity(name, "orderer") for name in names]
         ordering.identity("admin", "admin")
@@ -174,15 +175,28 @@ class RealNetwork:
         self.peers = [free_port() for _ in self.parties]
         self.genesis = self._genesis(ordering, signers, [port for port, _ in ports])
         (self.home / "genesis.block").write_bytes(write(self.genesis))
-        for name, (port, admin_port) in zip(names, ports, strict=True):
-            self._start_orderer(ordering, name, port, admin_port)
+        self.ordering, self.ports = ordering, dict(zip(names, ports, strict=True))
+        for name in names:
+            self.start_orderer(name)
         for party, port in zip(self.parties, self.peers, strict=True):
             self._start_peer(party, port)
-        for _, admin_port in ports:
-            self._join_orderer(ordering, admin_port)
-        for index in range(len(self.parties)):
-            self.retry(index, "channel", "join", "-b", str(self.home / "genesis.block"))
         self.orderer = (ports[0][0], ordering.tls(names[0])["ca"])
+        if self.by_command_line:
+            for _, admin_port in ports:
+                self._join_orderer(ordering, admin_port)
+            for index in range(len(self.parties)):
+                self.retry(index, "channel", "join", "-b", str(self.home / "genesis.block"))
+        else:
+            asyncio.run(self._join())
+
+    async def _join(self) -> None:
+        block = write(self.genesis)
+        for name in self.ports:
+            joined = await self.participation(name).join(block)
+            assert joined.name == CHANNEL
+        for index in range(len(self.parties)):
+            async with self.peer_client(index) as peer:
+                await join_channel(peer, block)
 
     def _genesis(self, ordering: Party, signers: list[SigningIdentity], ports: list[int]) -> Any:
         trust = [
@@ -214,61 +228,90 @@ class RealNetwork:
 
     # --- processes ------------------------------------------------------------------------------
 
-    def _start_orderer(self, party: Party, name: str, port: int, admin_port: int) -> None:
-        tls = party.tls(name)
+    def start_orderer(self, name: str) -> None:
+        party, (port, admin_port) = self.ordering, self.ports[name]
         home = party.home / name
-        settings = {
-            "General": {
-                "ListenAddress": "127.0.0.1",
-                "ListenPort": port,
-                "BootstrapMethod": "none",
-                "LocalMSPDir": str(home / "msp"),
-                "LocalMSPID": party.msp_id,
-                "TLS": _orderer_tls(tls, client_auth=False),
-                "Keepalive": {"ServerMinInterval": "10s", "ServerInterval": "7200s", "ServerTimeout": "20s"},
-                "Cluster": {
-                    "SendBufferSize": 100,
-                    "ClientCertificate": tls["cert"],
-                    "ClientPrivateKey": tls["key"],
-                },
-                "BCCSP": _BCCSP,
-                "Authentication": {"TimeWindow": "15m"},
-            },
-            "FileLedger": {"Location": str(home / "ledger")},
-            "Consensus": {"WALDir": str(home / "wal"), "SnapDir": str(home / "snapshots")},
-            "ChannelParticipation": {"Enabled": True, "MaxRequestBodySize": "1 MB"},
-            "Admin": {
-                "ListenAddress": f"127.0.0.1:{admin_port}",
-                "TLS": _orderer_tls(tls, client_auth=True),
-            },
-            "Operations": {"ListenAddress": f"127.0.0.1:{free_port()}", "TLS": {"Enabled": False}},
-            "Metrics": {"Provider": "disabled"},
-        }
-        (home / "orderer.yaml").write_text(json.dumps(settings))
-        self._spawn(home, "orderer", "orderer")
+        places = (Endpoint(LOOPBACK, number) for number in (port, admin_port, self._operations(name)))
+        settings = orderer_yaml(OrdererPlan(name, party.msp_id, 0, *places), LOOPBACK)
+        (home / "orderer.yaml").write_text(settings)
+        self.processes[name] = self._spawn(home, "orderer", "orderer")
         _wait_for(admin_port)
 
-    def _start_peer(self, party: Party, port: int) -> None:
-        home = party.home / "peer"
-        builder = self.home / "builder"
-        for name, script in BUILDER.items():
-            path = builder / "bin" / name
+    def restart_orderer(self, name: str) -> None:
+        """Stop an orderer and start it again, with whatever its files hold now."""
+        _stop(self.processes[name])
+        self.start_orderer(name)
+
+    def add_party(self, name: str) -> Party:
+        """Make a further organization with a running peer; the channel knows nothing of it yet."""
+        party = Party.create(self.home / name, f"{name}MSP")
+        self.parties.append(party)
+        self.admins.append(party.identity("admin", "admin"))
+        party.identity("peer", "peer")
+        self.peers.append(free_port())
+        self._start_peer(party, self.peers[-1])
+        return party
+
+    def add_orderer(self, name: str) -> Consenter:
+        """Start a further orderer and return how the channel would name it; it has joined nothing yet."""
+        signer = self.ordering.identity(name, "orderer")
+        self.ports[name] = (free_port(), free_port())
+        self.start_orderer(name)
+        tls = Path(self.ordering.tls(name)["cert"]).read_bytes()
+        place = Endpoint("127.0.0.1", self.ports[name][0])
+        if self.consensus is Consensus.RAFT:
+            return Consenter(place, tls, tls)
+        return Consenter(place, tls, tls, len(self.ports), signer.certificate_pem, signer.msp_id)
+
+    def renew_authority(self, index: int, authority: CertificateAuthority) -> None:
+        """Let an organization's peer and administrator work with certificates of another authority."""
+        party = self.parties[index]
+        party.authority = authority
+        for name, unit in (("peer", "peer"), ("admin", "admin")):
+            issued = authority.issue_identity(name, unit)
+            party._write_msp(party.home / name / "msp", issued)
+        self.admins[index] = SigningIdentity.from_pem(party.msp_id, issued.certificate_pem, issued.key_pem)
+        _stop(self.processes[f"{party.msp_id}.peer"])
+        self._start_peer(party, self.peers[index])
+
+    def add_peer(self, index: int, name: str) -> PeerClient:
+        """Start a further peer of an organization and return a client of it; it has joined nothing yet."""
+        party, port = self.parties[index], free_port()
+        party.identity(name, "peer")
+        self._start_peer(party, port, name)
+        tls = TlsMaterial(party.tls_authority.certificate_pem)
+        return PeerClient(Server(f"127.0.0.1:{port}", tls), self.administrator(index))
+
+    def _start_peer(self, party: Party, port: int, name: str = "peer") -> None:
+        home = party.home / name
+        for step, script in BUILDER.items():
+            path = home / "builder" / "bin" / step
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(script)
             path.chmod(0o755)
-        (home / "core.yaml").write_text(json.dumps(_peer_settings(party, port, builder)))
-        self._spawn(home, "peer", "peer", "node", "start")
+        ports = (port, free_port(), self._operations(f"{party.msp_id}.{name}"))
+        plan = PeerPlan(name, party.msp_id, *(Endpoint(LOOPBACK, number) for number in ports))
+        version = program_version(self.programs.path("peer"))
+        (home / "core.yaml").write_text(fit_peer_yaml(peer_yaml(plan, LOOPBACK, "test"), version))
+        self.processes[f"{party.msp_id}.{name}"] = self._spawn(home, "peer", "peer", "node", "start")
         _wait_for(port)
 
-    def _spawn(self, home: Path, log: str, program: str, *arguments: str) -> None:
-        output = self._stack.enter_context((home / f"{log}.log").open("wb"))
+    def _operations(self, name: str) -> int:
+        """Return where a process answers questions about its health, and remember it."""
+        self.operations[name] = free_port()
+        return self.operations[name]
+
+    def _spawn(self, home: Path, log: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        output = self._stack.enter_context((home / f"{log}.log").open("ab"))
         process = subprocess.Popen(
             [str(self.programs.path(program)), *arguments],
+            cwd=home,
             env=self._environment({"FABRIC_CFG_PATH": str(home)}),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
         self._stack.callback(_stop, process)
+        return process
 
     def _join_orderer(self, party: Party, admin_port: int) -> None:
         tls = party.tls("admin")
@@ -283,6 +326,59 @@ class RealNetwork:
             name: value for name, value in os.environ.items() if not name.startswith(("CORE_", "ORDERER_"))
         }
         return {**kept, "FABRIC_LOGGING_SPEC": "warn", **more}
+
+    # --- our own administration -----------------------------------------------------------------
+
+    def administrator(self, index: int) -> Administrator:
+        """The administrator of an organization."""
+        return Administrator(self.admins[index])
+
+    def orderer_administrator(self) -> Administrator:
+        """The administrator of the organization that runs the orderers."""
+        place = self.ordering.home / "admin" / "msp"
+        certificate = (place / "signcerts/cert.pem").read_bytes()
+        key = (place / "keystore/key_sk").read_bytes()
+        return Administrator(SigningIdentity.from_pem(self.ordering.msp_id, certificate, key))
+
+    def peer_client(self, index: int, administrator: Administrator | None = None) -> PeerClient:
+        """A client of an organization's peer; make it inside an event loop."""
+        tls = TlsMaterial(self.parties[index].tls_authority.certificate_pem)
+        server = Server(f"127.0.0.1:{self.peers[index]}", tls)
+        return PeerClient(server, administrator or self.administrator(index))
+
+    def orderer_client(self, administrator: Administrator | None = None) -> OrdererClient:
+        """A client of all orderers; make it inside an event loop."""
+        tls = TlsMaterial(self.ordering.tls_authority.certificate_pem)
+        servers = [Server(f"127.0.0.1:{port}", tls) for port, _ in self.ports.values()]
+        return OrdererClient(servers, administrator or self.administrator(0))
+
+    def participation(self, name: str) -> Participation:
+        """The administration port of an orderer."""
+        tls = self.ordering.tls("admin")
+        roots = self.ordering.tls_authority.certificate_pem
+        address = f"127.0.0.1:{self.ports[name][1]}"
+        return Participation(address, roots, Path(tls["cert"]), Path(tls["key"]))
+
+    def serve_package(self) -> ChaincodePackage:
+        """Start one server of the tiny chaincode in this process, and return its package."""
+        address = f"127.0.0.1:{free_port()}"
+        package = service_package("tiny", Connection(address, tls=None))
+        self._stack.callback(serve(package.package_id, address).stop, 0)
+        return package
+
+    async def define(self, definition: ChaincodeDefinition) -> None:
+        """Define the tiny chaincode on the channel with our own functions."""
+        async with AsyncExitStack() as stack:
+            orderers = await stack.enter_async_context(self.orderer_client())
+            for index in range(len(self.parties)):
+                peer = await stack.enter_async_context(self.peer_client(index))
+                package_id = await install(peer, self.serve_package())
+                await approve(peer, orderers, CHANNEL, definition, package_id)
+            everybody = [
+                await stack.enter_async_context(self.peer_client(index, self.administrator(0)))
+                for index in range(len(self.parties))
+            ]
+            await commit(everybody, orderers, CHANNEL, definition)
 
     # --- the peer command -----------------------------------------------------------------------
 
@@ -315,7 +411,7 @@ class RealNetwork:
             time.sleep(0.3)
 
     def deploy(self, collections: list[dict[str, Any]] | None = None) -> None:
-        """Define the tiny chaincode on the channel, one server per organization in this process."""
+        """Define the tiny chaincode with the peer command, one server per organization in this process."""
         definition = ["--channelID", CHANNEL, "--name", CHAINCODE, "--version", "1.0", "--sequence", "1"]
         definition += ["-o", f"127.0.0.1:{self.orderer[0]}", "--tls", "--cafile", self.orderer[1]]
         if collections:
@@ -323,16 +419,18 @@ class RealNetwork:
             path.write_text(json.dumps(collections))
             definition += ["--collections-config", str(path)]
         for index in range(len(self.parties)):
-            address = f"127.0.0.1:{free_port()}"
-            package = _package(address)
+            package = self.serve_package()
             path = self.home / f"package{index}.tgz"
-            path.write_bytes(package)
-            package_id = f"tiny:{hashlib.sha256(package).hexdigest()}"
-            server = serve(package_id, address)
-            self._stack.callback(server.stop, 0)
+            path.write_bytes(package.content)
             self.retry(index, "lifecycle", "chaincode", "install", str(path))
             self.retry(
-                index, "lifecycle", "chaincode", "approveformyorg", "--package-id", package_id, *definition
+                index,
+                "lifecycle",
+                "chaincode",
+                "approveformyorg",
+                "--package-id",
+                package.package_id,
+                *definition,
             )
         addresses: list[str] = []
         for party, port in zip(self.parties, self.peers, strict=True):
@@ -343,144 +441,6 @@ class RealNetwork:
                 party.tls("peer")["ca"],
             ]
         self.retry(0, "lifecycle", "chaincode", "commit", *definition, *addresses)
-
-
-_BCCSP = {"Default": "SW", "SW": {"Hash": "SHA2", "Security": 256}}
-
-
-def _orderer_tls(tls: Mapping[str, str], *, client_auth: bool) -> dict[str, Any]:
-    return {
-        "Enabled": True,
-        "PrivateKey": tls["key"],
-        "Certificate": tls["cert"],
-        "RootCAs": [tls["ca"]],
-        "ClientAuthRequired": client_auth,
-        "ClientRootCAs": [tls["ca"]],
-    }
-
-
-def _peer_settings(party: Party, port: int, builder: Path) -> dict[str, Any]:
-    tls = party.tls("peer")
-    home = party.home / "peer"
-    address = f"127.0.0.1:{port}"
-    return {
-        "peer": {
-            "id": party.msp_id,
-            "networkId": "test",
-            "listenAddress": address,
-            "address": address,
-            "chaincodeListenAddress": f"127.0.0.1:{free_port()}",
-            "localMspId": party.msp_id,
-            "mspConfigPath": str(home / "msp"),
-            "fileSystemPath": str(home / "data"),
-            "gateway": {
-                "enabled": True,
-                "endorsementTimeout": "30s",
-                "broadcastTimeout": "30s",
-                "dialTimeout": "2m",
-            },
-            "tls": {
-                "enabled": True,
-                "clientAuthRequired": False,
-                "cert": {"file": tls["cert"]},
-                "key": {"file": tls["key"]},
-                "rootcert": {"file": tls["ca"]},
-            },
-            "BCCSP": _BCCSP,
-            "authentication": {"timewindow": "15m"},
-            "client": {"connTimeout": "3s"},
-            "deliveryclient": {
-                "reconnectTotalTimeThreshold": "3600s",
-                "connTimeout": "3s",
-                "reConnectBackoffThreshold": "5s",
-            },
-            "handlers": {
-                "authFilters": [{"name": "DefaultAuth"}, {"name": "ExpirationCheck"}],
-                "decorators": [{"name": "DefaultDecorator"}],
-                "endorsers": {"escc": {"name": "DefaultEndorsement"}},
-                "validators": {"vscc": {"name": "DefaultValidation"}},
-            },
-            "discovery": {
-                "enabled": True,
-                "authCacheEnabled": True,
-                "authCacheMaxSize": 1000,
-                "authCachePurgeRetentionRatio": 0.75,
-            },
-            "limits": {
-                "concurrency": {"endorserService": 2500, "deliverService": 2500, "gatewayService": 500}
-            },
-            "gossip": _gossip(address),
-        },
-        "vm": {"endpoint": ""},
-        "chaincode": {
-            "mode": "net",
-            "startuptimeout": "60s",
-            "executetimeout": "30s",
-            "installTimeout": "60s",
-            "keepalive": 0,
-            "logging": {"level": "info", "shim": "warning"},
-            "system": {"_lifecycle": "enable", "cscc": "enable", "lscc": "enable", "qscc": "enable"},
-            "externalBuilders": [{"name": "ccaas", "path": str(builder), "propagateEnvironment": []}],
-        },
-        "ledger": {
-            "state": {"stateDatabase": "goleveldb", "totalQueryLimit": 100000},
-            "history": {"enableHistoryDatabase": True},
-            "pvtdataStore": {
-                "collElgProcMaxDbBatchSize": 5000,
-                "collElgProcDbBatchesInterval": 1000,
-                "deprioritizedDataReconcilerInterval": "60m",
-                "purgeInterval": 100,
-                "purgedKeyAuditLogging": True,
-            },
-            "snapshots": {"rootDir": str(home / "snapshots")},
-        },
-        "operations": {"listenAddress": f"127.0.0.1:{free_port()}", "tls": {"enabled": False}},
-        "metrics": {"provider": "disabled"},
-    }
-
-
-def _gossip(address: str) -> dict[str, Any]:
-    return {
-        "bootstrap": address,
-        "endpoint": address,
-        "externalEndpoint": address,
-        "useLeaderElection": False,
-        "orgLeader": True,
-        "state": {"enabled": False},
-        "aliveTimeInterval": "1s",
-        "aliveExpirationTimeout": "5s",
-        "reconnectInterval": "2s",
-        "publishStateInfoInterval": "1s",
-        "requestStateInfoInterval": "1s",
-        "pvtData": {
-            "pullRetryThreshold": "1s",
-            "transientstoreMaxBlockRetention": 1000,
-            "pushAckTimeout": "3s",
-            "btlPullMargin": 10,
-            "reconcileBatchSize": 10,
-            "reconcileSleepInterval": "1m",
-            "reconciliationEnabled": True,
-            "skipPullingInvalidTransactionsDuringCommit": False,
-            "implicitCollectionDisseminationPolicy": {"requiredPeerCount": 0, "maxPeerCount": 1},
-        },
-    }
-
-
-def _package(address: str) -> bytes:
-    connection = {"address": address, "dial_timeout": "10s", "tls_required": False}
-    code = _archive({"connection.json": json.dumps(connection).encode()})
-    metadata = json.dumps({"type": "ccaas", "label": "tiny"}, separators=(",", ":")).encode()
-    return _archive({"metadata.json": metadata, "code.tar.gz": code})
-
-
-def _archive(files: Mapping[str, bytes]) -> bytes:
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return gzip.compress(raw.getvalue(), mtime=0)
 
 
 def _wait_for(port: int) -> None:

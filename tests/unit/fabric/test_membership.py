@@ -129,7 +129,9 @@ def test_other_ous_do_no_harm() -> None:
 
 def test_an_ou_bound_to_one_authority_is_refused_from_another(alpha: Organization) -> None:
     second = CertificateAuthority.create("second", "ca.second", START, END)
-    service = Membership(config_of(alpha.authority, second))
+    config = config_of(alpha.authority, second)
+    config.fabric_node_ous.client_ou_identifier.certificate = alpha.authority.certificate_pem
+    service = Membership(config)
     issued = second.issue_identity("x", "client")
     with pytest.raises(NotTrusted, match="reserved for another authority"):
         service.admit(Identity.of("AlphaMSP", issued.certificate_pem))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,7 +21,9 @@ from bfl_chaincode.api import canonical
 from bfl_fabric.clock import SystemClock
 from bfl_fabric.errors import LedgerRefused, ProgramsMissing
 from bfl_fabric.fabric.channel import ChannelConfig, Consensus, Endpoint
+from bfl_fabric.fabric.definitions import ChaincodeDefinition, CollectionDefinition
 from bfl_fabric.fabric.deliver import Seek, Stamp, read_block, seek_envelope
+from bfl_fabric.fabric.deployment import approve, committed, readiness
 from bfl_fabric.fabric.endorsement import sign_envelope
 from bfl_fabric.fabric.gateway import (
     ChannelAddress,
@@ -46,6 +51,9 @@ SECRET = {
     "memberOnlyRead": True,
     "memberOnlyWrite": True,
 }
+DEFINITION = ChaincodeDefinition(
+    CHAINCODE, "1.0", collections=(CollectionDefinition("secret", ("OneMSP", "TwoMSP"), block_to_live=2),)
+)
 NETWORKS = [("2.5.16", Consensus.RAFT), ("3.1.5", Consensus.BFT)]
 
 
@@ -53,13 +61,18 @@ NETWORKS = [("2.5.16", Consensus.RAFT), ("3.1.5", Consensus.BFT)]
 def network(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealNetwork]:
+    """The Raft network is administered with Fabric's own commands, the BFT network with our functions."""
     version, consensus = request.param
     try:
         programs = find_programs(version)
     except ProgramsMissing as missing:
         pytest.skip(str(missing))
-    with RealNetwork(programs, tmp_path_factory.mktemp("real"), consensus) as running:
-        running.deploy([SECRET])
+    home, by_command_line = tmp_path_factory.mktemp("real"), consensus is Consensus.RAFT
+    with RealNetwork(programs, home, consensus, by_command_line) as running:
+        if by_command_line:
+            running.deploy([SECRET])
+        else:
+            asyncio.run(running.define(DEFINITION))
         yield running
 
 
@@ -226,6 +239,35 @@ def test_blocks_of_real_peers_verify_and_both_peers_and_the_orderer_agree(networ
     anchors = verifiers[0].config.organizations["OneMSP"].anchor_peers
     assert anchors == tuple(Endpoint("127.0.0.1", port) for port in network.peers)
     assert verifiers[0].state.value(CHAINCODE, "after") == b"update"
+
+
+def test_what_fabrics_commands_define_is_what_ours_define(network: RealNetwork, tmp_path: Path) -> None:
+    """Approved by one side, the same definition is ready for the other side's question."""
+    further = replace(DEFINITION, sequence=2)
+    collections = tmp_path / "collections.json"
+    collections.write_text(json.dumps([SECRET]))
+    asked = ["--channelID", CHANNEL, "--name", CHAINCODE, "--version", "1.0", "--sequence", "2"]
+    asked += ["--collections-config", str(collections)]
+
+    async def ours() -> None:
+        async with network.peer_client(0) as peer, network.orderer_client() as orderers:
+            held = await committed(peer, CHANNEL, CHAINCODE)
+            assert held is not None
+            assert held.definition == DEFINITION
+            assert await readiness(peer, CHANNEL, further) == {"OneMSP": False, "TwoMSP": False}
+            await approve(peer, orderers, CHANNEL, further, "")
+
+    async def theirs() -> None:
+        async with network.peer_client(1) as peer:
+            assert await readiness(peer, CHANNEL, further) == {"OneMSP": True, "TwoMSP": True}
+
+    asyncio.run(ours())
+    result = network.peer(0, "lifecycle", "chaincode", "checkcommitreadiness", *asked, "--output", "json")
+    assert json.loads(result.stdout)["approvals"] == {"OneMSP": True, "TwoMSP": False}
+    port, roots = network.orderer
+    more = ["-o", f"127.0.0.1:{port}", "--tls", "--cafile", roots]
+    network.retry(1, "lifecycle", "chaincode", "approveformyorg", *asked, *more)
+    asyncio.run(theirs())
 
 
 def test_events_of_a_real_peer_come_once_and_go_on_behind_a_checkpoint(network: RealNetwork) -> None:

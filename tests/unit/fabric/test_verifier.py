@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,10 +17,28 @@ from bfl_fabric.fabric.channel import Consensus
 from bfl_fabric.fabric.envelopes import ValidationCode
 from bfl_fabric.fabric.identity import SigningIdentity
 from bfl_fabric.fabric.rwsets import Height
+from bfl_fabric.fabric.signature_workers import signature_checks
+from bfl_fabric.fabric.signatures import ChecksOnTheSpot, SignatureChecks
 from bfl_fabric.fabric.verifier import ChainVerifier
 from bfl_fabric.fabric.wire import write
 from tests.unit.fabric.chain_builder import Call, ChainBuilder, envelope, propose, put
 from tests.unit.fabric.organizations import CHAINCODE, START, federation
+
+
+@pytest.fixture(scope="module", params=["on the spot", "in workers"], autouse=True)
+def checks(request: pytest.FixtureRequest) -> Iterator[SignatureChecks]:
+    """Everything here holds wherever signatures are checked."""
+    with signature_checks(workers=0 if request.param == "on the spot" else 2, start_after=0) as found:
+        _CHECKS.append(found)
+        yield found
+        _CHECKS.clear()
+
+
+_CHECKS: list[SignatureChecks] = []
+
+
+def verifier_of(genesis_digest: str) -> ChainVerifier:
+    return ChainVerifier(genesis_digest, _CHECKS[0])
 
 
 def small_chain(consensus: Consensus = Consensus.RAFT, with_codes: bool = True) -> ChainBuilder:
@@ -45,7 +63,7 @@ def stale_call() -> Call:
 @pytest.mark.parametrize("with_codes", [True, False])
 def test_a_good_chain_is_accepted_and_its_state_replayed(consensus: Consensus, with_codes: bool) -> None:
     chain = small_chain(consensus, with_codes)
-    verifier = ChainVerifier(chain.genesis_digest)
+    verifier = verifier_of(chain.genesis_digest)
     verified = list(verifier.verify(chain.blocks))
     assert [block.number for block in verified] == [0, 1, 2, 3]
     assert verifier.state.value(CHAINCODE, "a") == b"2"
@@ -61,11 +79,12 @@ def test_a_good_chain_is_accepted_and_its_state_replayed(consensus: Consensus, w
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 @pytest.mark.parametrize("consensus", list(Consensus))
-def test_every_flipped_byte_of_every_block_is_noticed(consensus: Consensus) -> None:
+def test_every_flipped_byte_of_every_block_is_noticed(consensus: Consensus, checks: SignatureChecks) -> None:
+    """Every byte where signatures are checked on the spot, a good sample where workers do it."""
     chain = small_chain(consensus)
-    before = ChainVerifier(chain.genesis_digest)
+    before = verifier_of(chain.genesis_digest)
     for raw in chain.blocks:
-        for position in range(len(raw)):
+        for position in range(0, len(raw), 1 if isinstance(checks, ChecksOnTheSpot) else 11):
             tampered = bytearray(raw)
             tampered[position] ^= 1 << position % 8
             with pytest.raises(AuditFailed):
@@ -77,7 +96,7 @@ def test_every_flipped_byte_of_every_block_is_noticed(consensus: Consensus) -> N
 
 
 def verify(chain: ChainBuilder, digest: str = "") -> ChainVerifier:
-    verifier = ChainVerifier(digest or chain.genesis_digest)
+    verifier = verifier_of(digest or chain.genesis_digest)
     for _ in verifier.verify(chain.blocks):
         pass
     return verifier
@@ -238,7 +257,7 @@ def test_a_transaction_that_stands_in_two_blocks_is_valid_once() -> None:
 
 def test_a_verifier_that_failed_takes_no_more_blocks() -> None:
     chain = small_chain()
-    verifier = ChainVerifier(chain.genesis_digest)
+    verifier = verifier_of(chain.genesis_digest)
     verifier.feed(chain.blocks[0])
     with pytest.raises(AuditFailed) as first:
         verifier.feed(chain.blocks[2])
@@ -249,7 +268,7 @@ def test_a_verifier_that_failed_takes_no_more_blocks() -> None:
 
 def test_a_verifier_without_blocks_knows_no_configuration() -> None:
     with pytest.raises(AuditFailed, match="no block"):
-        _ = ChainVerifier("0" * 64).config
+        _ = verifier_of("0" * 64).config
 
 
 @pytest.mark.parametrize(
@@ -270,4 +289,4 @@ def test_a_block_of_nothing_is_refused(entries: list[bytes], reason: str) -> Non
 @pytest.mark.parametrize("garbage", [b"", b"\0", b"block", bytes(1000)])
 def test_garbage_is_no_block(garbage: bytes) -> None:
     with pytest.raises(AuditFailed):
-        ChainVerifier("0" * 64).feed(garbage)
+        verifier_of("0" * 64).feed(garbage)
