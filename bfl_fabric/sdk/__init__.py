@@ -1,7 +1,7 @@
 """The SDK: what an enterprise application calls.
 
 `connect` opens a federation for ordinary synchronous code, `connect_async` for asyncio. Both give the same
-methods; the synchronous ones wait.
+methods; the synchronous ones wait. `bfl_fabric.sdk.gateway` calls any contract on any channel.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
@@ -22,6 +20,7 @@ from bfl_chaincode.api.records import (
 )
 from bfl_fabric.domain.ports import Commit
 from bfl_fabric.sdk.federation import DEFAULT_CLIENT, AsyncFederation, client_settings, connect_async
+from bfl_fabric.sdk.loop import LoopThread
 from bfl_fabric.sdk.task import AsyncTask, RoundSummary
 from bfl_fabric.sdk.terms import TaskTerms
 
@@ -34,37 +33,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Loop:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="bfl-sdk", daemon=True)
-        self._thread.start()
-
-    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        future = self.submit(work)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
 class Federation:
     """A federation, its organizations, participants and tasks. Use it in a `with` statement."""
 
     def __init__(self, place: str | Path, opened: AbstractAsyncContextManager[AsyncFederation]) -> None:
         self._place = place
-        self._loop = _Loop()
+        self._loop = LoopThread()
         self._opened = opened
         self._silos: list[Silo] = []
         try:
