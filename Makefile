@@ -5,13 +5,14 @@ UV_VERSION := 0.13.8
 INSTALLED := .venv/.installed
 SOURCES := bfl_fabric chaincode/bfl_chaincode tests protos
 
-.PHONY: help install demo test check bench docs lock protos clean
+.PHONY: help install demo test check bench bench-ledger docs lock protos clean
 
 help:
 	@echo "make demo    run the whole story: encrypted, ledger-settled, audited training on real data"
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, layers"
 	@echo "make bench   measure, side by side with what it must beat, and print the tables of docs/benchmarks.md"
+	@echo "make bench-ledger   the ledger under load: embedded and real Fabric, beside Node and Java contracts"
 	@echo "make docs    bring the generated parts of the documentation up to date"
 	@echo "make clean   leave the clone as it was"
 
@@ -30,7 +31,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m bfl_fabric demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -41,16 +42,20 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	@$(BIN)/python -m bfl_fabric bench
 
+bench-ledger: $(INSTALLED)
+	@$(BIN)/python -m tests.benchmarks.ledger --write docs/benchmarks.md
+
 docs: $(INSTALLED)
 	@$(BIN)/python -m bfl_fabric.cli.reference
 
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --quiet --output-file requirements.lock
+	uv pip compile network/requirements.in --constraint requirements.lock --prerelease=allow --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --quiet --output-file network/requirements.lock
 
 protos: $(INSTALLED)
 	@$(BIN)/python protos/generate.py
 
 clean:
-	@rm -rf .venv bfl-demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv bfl-demo bfl-network build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@find . -name '*.egg-info' -type d -prune -exec rm -rf {} +

@@ -12,9 +12,10 @@ from bfl_fabric.embedded.server import LedgerServer, ServerTls
 from bfl_fabric.embedded.service import InProcessGateway, LedgerService
 from bfl_fabric.fabric.authority import CertificateAuthority, Validity
 from bfl_fabric.fabric.gateway_grpc import GrpcGatewayTransport, TlsMaterial
-from bfl_fabric.fabric.gateway_transport import GatewayTransport
+from bfl_fabric.fabric.gateway_transport import GatewayStatus, GatewayTransport
 from bfl_fabric.fabric.identity import SigningIdentity
 from tests.conformance.federation import CHAINCODE, CHANNEL, MSP_IDS, Federation, found
+from tests.conformance.probe import Probe
 from tests.conformance.probe_contract import ProbeContract
 
 COLLECTIONS = (
@@ -49,6 +50,10 @@ class EmbeddedChannel:
     channel_id = CHANNEL
     chaincode = CHAINCODE
     msp_ids = MSP_IDS
+    names_differences = True
+    checks_proposal_time = True
+    is_strict = True
+    not_ordered = GatewayStatus.ABORTED
 
     def __init__(self, directory: Path, *, over_grpc: bool) -> None:
         self.federation = found()
@@ -100,3 +105,8 @@ class EmbeddedChannel:
     @property
     def genesis_digest(self) -> str:
         return self.ledger.genesis_digest
+
+    def verify_copies(self, probe: Probe) -> int:
+        """Return how many blocks there are: all organizations share the one copy of an embedded ledger."""
+        del probe
+        return self.ledger.height

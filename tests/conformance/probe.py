@@ -1,7 +1,7 @@
 """What a channel must offer so that the conformance suite can run on it, and a plain client for it.
 
-The suite is written against `ProbeChannel` only. The embedded ledger, in process and over gRPC, is one; a real
-Fabric network with the probe contract deployed can be another.
+The suite is written against `ProbeChannel` only. The embedded ledger, in process and over gRPC, is one; real Fabric
+networks with the probe contract behind their peers are the others.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
 
 from bfl_fabric.fabric.deliver import Seek, Stamp, seek_envelope
 from bfl_fabric.fabric.endorsement import sign_envelope
-from bfl_fabric.fabric.envelopes import ValidationCode, parse_payload
-from bfl_fabric.fabric.gateway_transport import GatewayTransport
+from bfl_fabric.fabric.envelopes import ValidationCode, parse_envelope, parse_payload
+from bfl_fabric.fabric.gateway_transport import GatewayFailure, GatewayStatus, GatewayTransport
 from bfl_fabric.fabric.identity import SigningIdentity
 from bfl_fabric.fabric.proposal import Invocation, Proposal, build_proposal, sign_proposal
 from bfl_fabric.fabric.wire import write
@@ -31,10 +32,11 @@ Argument = str | bytes
 
 
 class ProbeChannel(Protocol):
-    """A channel of three organizations with the probe contract, two of three endorsements, and two collections.
+    """A channel of three organizations with the probe contract, two of three endorsements, and private collections.
 
-    The collection `shared` belongs to the first two organizations, `own` to the first; only members may read or
-    write them. Blocks are cut by themselves within a second.
+    The collections `shared` and `open` belong to the first two organizations, `own` to the first; only members may
+    read or write them, but for `open`. `brief` is everybody's, for two blocks. Blocks are cut by themselves within a
+    second.
     """
 
     channel_id: str
@@ -55,6 +57,22 @@ class ProbeChannel(Protocol):
 
     def expired(self, organization: int) -> SigningIdentity:
         """Return an identity of an organization whose certificate is no longer good."""
+
+    @property
+    def names_differences(self) -> bool:
+        """Whether a refusal of peers that differ also says in what (Fabric's gateway only logs it)."""
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether the gateway itself checks status requests, and certificates on evaluate: from 3.0 on."""
+
+    @property
+    def not_ordered(self) -> GatewayStatus:
+        """How the gateway calls it when the orderers refuse: ABORTED, with BFT's many orderers UNAVAILABLE."""
+
+    @property
+    def checks_proposal_time(self) -> bool:
+        """Whether peers turn away proposals that are too old or too young (3.x, by a filter)."""
 
     @property
     def genesis_digest(self) -> str: ...
@@ -153,6 +171,11 @@ class Probe:
     def status(self, transaction_id: str, seconds: float = SECONDS) -> Committed:
         return self.loop.run(self.asking(transaction_id, self.channel.client(0), seconds))
 
+    def order_of(self, block_number: int) -> list[str]:
+        """Return the transactions of a block in their order."""
+        (response,) = self.deliver(Seek(block_number, block_number), limit=1)
+        return [parse_envelope(raw).transaction_id for raw in response.block.data.data]
+
     def json(self, function: str, *arguments: Argument, **options: Any) -> Any:
         return json.loads(self.evaluate(function, *arguments, **options))
 
@@ -210,21 +233,38 @@ class Probe:
             channel_id=self.channel.channel_id,
             prepared_transaction=sign_envelope(endorsed.payload, endorsed.signer),
         )
-        await self.submitting(request, organization)
+        try:
+            await self.submitting(request, organization)
+        except GatewayFailure as failure:
+            # A false alarm of BFT: another orderer had handed the transaction on already. It will be committed.
+            if "request already processed" not in str(failure):
+                raise
 
     async def submitting(self, request: Any, organization: int = 0) -> None:
         await self._transports[organization].submit(request, SECONDS)
 
     async def settling(self, endorsed: Endorsed) -> Committed:
+        """Hand over and wait until every organization's peer has committed; all must say the same of it."""
         await self.ordering(endorsed)
-        committed = await self.asking(endorsed.transaction_id, endorsed.signer)
+        asked = [
+            self.asking(endorsed.transaction_id, endorsed.signer, organization=number)
+            for number in range(len(self._transports))
+        ]
+        committed, *others = await asyncio.gather(*asked)
+        assert all(other == committed for other in others), (committed, others)
         return Committed(endorsed.transaction_id, committed.code, committed.block_number, endorsed.result)
 
     async def calling(self, call: Call) -> Committed:
         return await self.settling(await self.endorsing(call))
 
     async def asking(
-        self, transaction_id: str, signer: SigningIdentity, seconds: float = SECONDS, /, **changes: Any
+        self,
+        transaction_id: str,
+        signer: SigningIdentity,
+        seconds: float = SECONDS,
+        /,
+        organization: int = 0,
+        **changes: Any,
     ) -> Committed:
         values = {
             "transaction_id": transaction_id,
@@ -234,10 +274,12 @@ class Probe:
         }
         raw = write(gateway_pb2.CommitStatusRequest(**values))
         signed = gateway_pb2.SignedCommitStatusRequest(request=raw, signature=signer.sign(raw))
-        return await self.asking_raw(signed, transaction_id, seconds)
+        return await self.asking_raw(signed, transaction_id, seconds, organization)
 
-    async def asking_raw(self, signed: Any, transaction_id: str = "", seconds: float = SECONDS) -> Committed:
-        response = await self._transports[0].commit_status(signed, seconds)
+    async def asking_raw(
+        self, signed: Any, transaction_id: str = "", seconds: float = SECONDS, organization: int = 0
+    ) -> Committed:
+        response = await self._transports[organization].commit_status(signed, seconds)
         return Committed(transaction_id, ValidationCode(response.result), response.block_number, b"")
 
     # --- streams --------------------------------------------------------------------------------
@@ -280,21 +322,30 @@ class Probe:
             channel_id or self.channel.channel_id, seek, signer or self.channel.client(0), stamp
         )
 
+    def signed_seek(self, seek: Any) -> Any:
+        """Return the signed envelope with an `orderer.SeekInfo` of the test's own making."""
+        envelope = self.seek(Seek(0, 0))
+        payload = common_pb2.Payload.FromString(envelope.payload)
+        payload.data = write(seek)
+        raw = write(payload)
+        return common_pb2.Envelope(payload=raw, signature=self.channel.client(0).sign(raw))
+
     def deliver(self, seek: Seek, limit: int = 10_000, **options: Any) -> list[Any]:
         """Return the responses of a delivery until its status, at most `limit` of them."""
         return self.loop.run(self.delivering(self.seek(seek, **options), limit))
 
-    async def delivering(self, envelope: Any, limit: int = 10_000) -> list[Any]:
+    async def delivering(self, envelope: Any, limit: int = 10_000, organization: int = 0) -> list[Any]:
         found: list[Any] = []
-        async for response in self._transports[0].deliver(envelope):
+        async for response in self._transports[organization].deliver(envelope):
             found.append(response)
             if len(found) >= limit or response.WhichOneof("Type") == "status":
                 break
         return found
 
-    def blocks(self) -> list[bytes]:
-        """Return all blocks up to the newest."""
-        responses = self.deliver(Seek(0, None, wait=False))
+    def blocks(self, organization: int = 0) -> list[bytes]:
+        """Return all blocks up to the newest, as an organization's peer has them."""
+        work = self.delivering(self.seek(Seek(0, None, wait=False)), organization=organization)
+        responses = self.loop.run(work, 4 * SECONDS)
         return [write(item.block) for item in responses if item.WhichOneof("Type") == "block"]
 
     def close(self) -> None:

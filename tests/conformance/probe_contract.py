@@ -58,6 +58,23 @@ class ProbeContract:
         await stub.put_state(key, longer)
         return longer
 
+    async def do_multiple(self, stub: ChaincodeStub, *keys: str) -> bytes:
+        return _text([value.decode() for value in await stub.get_multiple_states(*keys)])
+
+    async def do_put_many(self, stub: ChaincodeStub, prefix: str, count: str) -> None:
+        """Write keys counted from zero, and one key again and again: its last value must win."""
+        for number in range(int(count)):
+            await stub.put_state(f"{prefix}{number:05}", str(number).encode())
+            await stub.put_state(f"{prefix}last", str(number).encode())
+
+    async def do_put_then_delete(self, stub: ChaincodeStub, key: str) -> None:
+        await stub.put_state(key, b"x")
+        await stub.delete_state(key)
+
+    async def do_delete_then_put(self, stub: ChaincodeStub, key: str, value: str) -> None:
+        await stub.delete_state(key)
+        await stub.put_state(key, value.encode())
+
     async def do_copy(self, stub: ChaincodeStub, source: str, target: str) -> None:
         await stub.put_state(target, (await stub.get_state(source)) or b"nothing")
 
@@ -164,6 +181,16 @@ class ProbeContract:
     async def do_call(self, stub: ChaincodeStub, name: str) -> bytes:
         return (await stub.invoke_chaincode(name, [b"get", b"x"])).payload
 
+    async def do_call_or_else(self, stub: ChaincodeStub, name: str, key: str) -> bytes:
+        """Call another chaincode; write down what came of it."""
+        try:
+            response = await stub.invoke_chaincode(name, [b"get", b"x"])
+            outcome = f"answered {response.status}"
+        except Exception as error:
+            outcome = f"refused by {type(error).__name__}"
+        await stub.put_state(key, outcome.encode())
+        return outcome.encode()
+
     # --- private data ---------------------------------------------------------------------------
 
     async def do_put_private(self, stub: ChaincodeStub, collection: str, key: str) -> None:
@@ -174,6 +201,10 @@ class ProbeContract:
 
     async def do_copy_private(self, stub: ChaincodeStub, collection: str, key: str, target: str) -> None:
         await stub.put_state(target, await stub.get_private_data(collection, key))
+
+    async def do_put_then_get_private(self, stub: ChaincodeStub, collection: str, key: str) -> bytes:
+        await stub.put_private_data(collection, key, stub.get_transient()["value"])
+        return await stub.get_private_data(collection, key)
 
     async def do_hash_private(self, stub: ChaincodeStub, collection: str, key: str) -> bytes:
         return (await stub.get_private_data_hash(collection, key)).hex().encode()

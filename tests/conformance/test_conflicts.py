@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bfl_fabric.fabric.envelopes import ValidationCode
 from bfl_fabric.fabric.gateway_transport import GatewayFailure
-from tests.conformance.probe import Call, Probe, unique
+from tests.conformance.probe import Call, Committed, Probe, unique
 
 MVCC = ValidationCode.MVCC_READ_CONFLICT
 PHANTOM = ValidationCode.PHANTOM_READ_CONFLICT
 VALID = ValidationCode.VALID
+
+
+def precedes(probe: Probe, first: Committed, second: Committed) -> bool:
+    """Say whether one transaction stands before another on the ledger."""
+    if first.block_number != second.block_number:
+        return first.block_number < second.block_number
+    order = probe.order_of(first.block_number)
+    return order.index(first.transaction_id) < order.index(second.transaction_id)
 
 
 def test_a_read_of_a_changed_key_is_a_conflict(probe: Probe) -> None:
@@ -92,8 +102,7 @@ def test_a_phantom_within_one_block_is_found(probe: Probe) -> None:
     insertion = probe.endorse("put", prefix + "a", "x")
     counting = probe.endorse("range_then_put", prefix, prefix + "~", prefix + "~count")
     first, second = probe.together([probe.settling(insertion), probe.settling(counting)])
-    if first.block_number == second.block_number:
-        assert (first.code, second.code) == (VALID, PHANTOM)
+    assert (first.code, second.code) == (VALID, PHANTOM if precedes(probe, first, second) else VALID)
 
 
 def test_a_key_outside_a_range_that_was_read_is_no_phantom(probe: Probe) -> None:
@@ -132,6 +141,23 @@ def test_a_transaction_that_is_handed_over_twice_counts_once(probe: Probe) -> No
     assert probe.evaluate("get", key) == b"once"
 
 
+def test_of_two_copies_in_flight_at_most_one_counts(probe: Probe) -> None:
+    """An orderer may refuse the second copy (BFT knows it), or the peers find it in the block."""
+    key = unique("key")
+    endorsed = probe.endorse("append", key, "once")
+
+    async def handed_over() -> list[object]:
+        copies = [probe.ordering(endorsed), probe.ordering(endorsed, 1)]
+        return list(await asyncio.gather(*copies, return_exceptions=True))
+
+    outcomes = probe.loop.run(handed_over())
+    assert any(not isinstance(outcome, BaseException) for outcome in outcomes)
+    probe.submit("put", unique("after"), "so that the second copy is in a block")
+    assert probe.status(endorsed.transaction_id).code is VALID
+    assert probe.evaluate("get", key) == b"once"
+    assert len(probe.json("history", key)) == 1
+
+
 def test_a_committed_transaction_is_not_endorsed_again(probe: Probe) -> None:
     call = Call("put", (unique("key"), "value"))
     proposal, _ = probe.proposal(call)
@@ -139,6 +165,16 @@ def test_a_committed_transaction_is_not_endorsed_again(probe: Probe) -> None:
     probe.settle(endorsed)
     with pytest.raises(GatewayFailure, match="duplicate transaction found"):
         probe.loop.run(probe.endorsing(call, proposal))
+
+
+def test_two_writes_in_one_block_are_in_the_history_in_the_order_of_the_block(probe: Probe) -> None:
+    key = unique("key")
+    endorsed = [probe.endorse("put", key, str(number)) for number in range(4)]
+    committed = probe.together([probe.settling(item) for item in endorsed])
+    blocks = sorted({item.block_number for item in committed})
+    order = [one for number in blocks for one in probe.order_of(number)]
+    ours = {item.transaction_id for item in committed}
+    assert [row[0] for row in probe.json("history", key)] == [one for one in order[::-1] if one in ours]
 
 
 def test_a_hundred_writers_of_keys_of_their_own_are_all_valid(probe: Probe) -> None:

@@ -110,6 +110,32 @@ def test_a_purged_private_key_can_be_written_again(probe: Probe) -> None:
     assert probe.evaluate("get_private", "shared", key) == b"after"
 
 
+def test_a_transaction_does_not_see_its_own_private_writes(probe: Probe) -> None:
+    key = unique("key")
+    put_private(probe, "shared", key, b"old")
+    options = {"transient": {"value": b"new"}, "organizations": probe.channel.msp_ids[:2]}
+    assert probe.submit("put_then_get_private", "shared", key, **options).result == b"old"
+    assert probe.evaluate("get_private", "shared", key) == b"new"
+
+
+def test_a_client_of_another_organization_may_neither_delete_nor_purge(probe: Probe) -> None:
+    key = unique("key")
+    put_private(probe, "shared", key, b"secret")
+    for function in ("delete_private", "purge_private"):
+        with pytest.raises(GatewayFailure, match="does not have write access permission"):
+            probe.endorse(function, "shared", key, organization=2)
+    assert probe.evaluate("get_private", "shared", key) == b"secret"
+
+
+def test_a_missing_private_key_has_no_hash(probe: Probe) -> None:
+    assert probe.evaluate("hash_private", "shared", unique("missing")) == b""
+
+
+def test_a_missing_private_key_can_be_deleted_and_purged(probe: Probe) -> None:
+    for function in ("delete_private", "purge_private"):
+        probe.submit(function, "shared", unique("missing"), organizations=probe.channel.msp_ids[:2])
+
+
 def test_an_unknown_collection_is_refused(probe: Probe) -> None:
     with pytest.raises(GatewayFailure, match="could not be found"):
         probe.evaluate("get_private", "nowhere", "key")

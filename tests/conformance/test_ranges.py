@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bfl_fabric.fabric.envelopes import ValidationCode
 from bfl_fabric.fabric.gateway_transport import GatewayFailure
 from tests.conformance.probe import Probe, unique
 
@@ -118,6 +119,32 @@ def test_composite_keys_come_in_pages_too(probe: Probe) -> None:
     second = probe.json("composite_page", "2", first["bookmark"], kind)
     assert len(first["keys"]) == 2
     assert [len(second["keys"]), second["bookmark"]] == [1, ""]
+
+
+def test_a_page_of_negative_size_is_refused(probe: Probe) -> None:
+    with pytest.raises(GatewayFailure):
+        probe.evaluate("page", "a", "b", "-1", "")
+
+
+def test_a_page_of_no_size_is_the_whole_range(probe: Probe) -> None:
+    prefix = unique("pages") + "/"
+    put_all(probe, prefix, ["a", "b", "c"])
+    page = probe.json("page", prefix, prefix + "~", "0", "")
+    assert [len(page["keys"]), page["bookmark"]] == [3, ""]
+
+
+def test_a_bookmark_behind_the_range_gives_an_empty_page(probe: Probe) -> None:
+    prefix = unique("pages") + "/"
+    put_all(probe, prefix, ["a", "b"])
+    assert probe.json("page", prefix, prefix + "~", "2", prefix + "~~") == {"keys": [], "bookmark": ""}
+
+
+def test_a_page_in_a_transaction_is_checked_for_phantoms_like_a_range(probe: Probe) -> None:
+    prefix = unique("pages") + "/"
+    put_all(probe, prefix, ["a", "b"])
+    late = probe.endorse("page", prefix, prefix + "~", "5", "")
+    probe.submit("put", prefix + "c", "x")
+    assert probe.settle(late).code is ValidationCode.PHANTOM_READ_CONFLICT
 
 
 def test_a_write_after_a_page_is_refused(probe: Probe) -> None:

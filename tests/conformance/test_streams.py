@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fabric_protos.common import common_pb2
+from fabric_protos.orderer import ab_pb2
 
 from bfl_fabric.fabric.blocks import parse_block
 from bfl_fabric.fabric.deliver import Seek
@@ -176,6 +177,61 @@ def test_a_block_that_does_not_exist_yet_is_not_found_without_waiting(probe: Pro
     responses = probe.deliver(Seek(newest, newest + 5, wait=False))
     assert numbers(responses) == [newest]
     assert statuses(responses) == ["NOT_FOUND"]
+
+
+def test_a_stretch_that_ends_before_it_begins_is_bad(probe: Probe) -> None:
+    probe.submit("put", unique("key"), "x")
+    assert statuses(probe.deliver(Seek(2, 1))) == ["BAD_REQUEST"]
+
+
+def test_a_stretch_behind_the_newest_block_is_not_found_without_waiting(probe: Probe) -> None:
+    newest = probe.submit("put", unique("key"), "x").block_number
+    responses = probe.deliver(Seek(newest + 3, newest + 5, wait=False))
+    assert (numbers(responses), statuses(responses)) == ([], ["NOT_FOUND"])
+
+
+def position(kind: str) -> Any:
+    return ab_pb2.SeekPosition(**{kind: {}})
+
+
+def sought(probe: Probe, seek: Any) -> list[Any]:
+    return probe.loop.run(probe.delivering(probe.signed_seek(seek)))
+
+
+def test_from_oldest_to_oldest_is_the_first_block(probe: Probe) -> None:
+    oldest = position("oldest")
+    assert numbers(sought(probe, ab_pb2.SeekInfo(start=oldest, stop=oldest))) == [0]
+
+
+def test_a_position_of_no_kind_is_not_found_and_none_at_all_is_bad(probe: Probe) -> None:
+    nowhere = ab_pb2.SeekPosition()
+    assert statuses(sought(probe, ab_pb2.SeekInfo(start=nowhere, stop=position("newest")))) == ["NOT_FOUND"]
+    assert statuses(sought(probe, ab_pb2.SeekInfo(start=nowhere))) == ["BAD_REQUEST"]
+    assert statuses(sought(probe, ab_pb2.SeekInfo())) == ["BAD_REQUEST"]
+
+
+def test_what_is_looked_for_first_is_where_a_stretch_begins(probe: Probe) -> None:
+    assert statuses(probe.deliver(Seek(1_000_000, 1))) == ["NOT_FOUND"]
+
+
+def test_from_the_next_commit_on_only_new_blocks_come(probe: Probe) -> None:
+    newest = probe.submit("put", unique("key"), "x").block_number
+
+    async def follow() -> list[Any]:
+        seek = ab_pb2.SeekInfo(start=position("next_commit"), stop=position("next_commit"))
+        waiting = asyncio.create_task(probe.delivering(probe.signed_seek(seek), limit=2))
+        await asyncio.sleep(0.3)
+        for _ in range(2):
+            await probe.calling(Call("put", (unique("key"), "y")))
+        return await waiting
+
+    assert numbers(probe.loop.run(follow())) == [newest + 1, newest + 2]
+
+
+def test_a_seek_signed_by_another_is_forbidden(probe: Probe) -> None:
+    envelope = probe.seek(Seek(0, 1))
+    envelope.signature = probe.channel.client(1).sign(envelope.payload)
+    assert statuses(probe.loop.run(probe.delivering(envelope))) == ["FORBIDDEN"]
 
 
 def test_blocks_are_not_for_strangers(probe: Probe) -> None:

@@ -110,3 +110,42 @@ def test_a_transaction_that_wrote_a_key_twice_is_once_in_its_history(probe: Prob
     key = unique("key")
     probe.submit("put", key, "a", key, "b")
     assert [row[1] for row in probe.json("history", key)] == ["b"]
+
+
+# --- many keys at once ----------------------------------------------------------------------------
+
+
+def test_several_keys_are_read_at_once_in_their_order(probe: Probe) -> None:
+    prefix = unique("several")
+    probe.submit("put", prefix + "a", "1", prefix + "b", "2")
+    asked = [prefix + name for name in ("b", "missing", "a", "b")]
+    assert probe.json("multiple", *asked) == ["2", "", "1", "2"]
+    assert probe.json("multiple") == []
+
+
+def test_an_empty_key_among_several_is_refused(probe: Probe) -> None:
+    with pytest.raises(GatewayFailure, match="empty key"):
+        probe.evaluate("multiple", "a", "", "b")
+
+
+def test_thousands_of_keys_are_written_and_read_in_one_transaction(probe: Probe) -> None:
+    """More than a message takes (1000 keys): the order of the writes must survive."""
+    prefix = unique("many") + "/"
+    probe.submit("put_many", prefix, "1250")
+    keys = [f"{prefix}{number:05}" for number in range(1250)]
+    assert probe.json("multiple", *keys) == [str(number) for number in range(1250)]
+    assert probe.evaluate("get", prefix + "last") == b"1249"
+
+
+def test_of_a_write_and_a_deletion_the_later_counts(probe: Probe) -> None:
+    gone, kept = unique("gone"), unique("kept")
+    probe.submit("put_then_delete", gone)
+    probe.submit("delete_then_put", kept, "value")
+    assert [probe.evaluate("get", key) for key in (gone, kept)] == [b"", b"value"]
+    assert [row[1:3] for row in probe.json("history", kept)] == [["value", False]]
+
+
+def test_a_value_of_megabytes_passes_as_argument(probe: Probe) -> None:
+    key = unique("large")
+    probe.submit("put", key, "x" * (4 << 20))
+    assert probe.evaluate("size", key) == str(4 << 20).encode()

@@ -1,0 +1,1 @@
+"""Operating a network: pure changes everywhere, each operation on a real network where the programs are."""
