@@ -5,11 +5,12 @@ UV_VERSION := 0.13.8
 INSTALLED := .venv/.installed
 SOURCES := bfl_fabric chaincode/bfl_chaincode tests protos
 
-.PHONY: help install demo test check bench bench-ledger docs lock protos clean
+.PHONY: help install demo test test-extended check bench bench-ledger docs lock protos clean
 
 help:
 	@echo "make demo    run the whole story: encrypted, ledger-settled, audited training on real data"
 	@echo "make test    run the tests"
+	@echo "make test-extended   the suites that make test runs on Fabric 3.1 with Raft, on BFT and on 2.5 as well"
 	@echo "make check   format, lint, types, layers"
 	@echo "make bench   measure, side by side with what it must beat, and print the tables of docs/benchmarks.md"
 	@echo "make bench-ledger   the ledger under load: embedded and real Fabric, beside Node and Java contracts"
@@ -31,7 +32,10 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m bfl_fabric demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -m "not extended" --numprocesses auto --maxprocesses 4 --dist loadfile
+
+test-extended: $(INSTALLED)
+	@$(BIN)/python -m pytest -m extended
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check $(SOURCES)

@@ -40,7 +40,7 @@ ALLOWED_IN: dict[str, dict[str, set[str]]] = {
         },
     },
     "shim/peer_messages.py": {
-        "fabric_protos.common": {"common_pb2"},
+        "fabric_protos.common": {"common_pb2", "policies_pb2"},
         "fabric_protos.ledger.queryresult": {"kv_query_result_pb2"},
         "fabric_protos.msp": {"identities_pb2"},
         "fabric_protos.peer": {

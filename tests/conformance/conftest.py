@@ -22,12 +22,13 @@ REAL = {
     "fabric-3.1-bft": ("3.1", "bft"),
     "fabric-2.5-raft": ("2.5", "raft"),
 }
+EXTENDED = [pytest.mark.slow, pytest.mark.extended]
 BACKENDS = [
     "in-process",
     "grpc",
     pytest.param("fabric-3.1-raft", marks=pytest.mark.needs_fabric("3.1")),
-    pytest.param("fabric-3.1-bft", marks=[pytest.mark.needs_fabric("3.1"), pytest.mark.slow]),
-    pytest.param("fabric-2.5-raft", marks=[pytest.mark.needs_fabric("2.5"), pytest.mark.slow]),
+    pytest.param("fabric-3.1-bft", marks=[pytest.mark.needs_fabric("3.1"), *EXTENDED]),
+    pytest.param("fabric-2.5-raft", marks=[pytest.mark.needs_fabric("2.5"), *EXTENDED]),
 ]
 
 

@@ -19,11 +19,11 @@ pytestmark = [pytest.mark.needs_fabric("3.1"), pytest.mark.slow]
 GATEWAYS = (0, 1)
 WRITERS = 3
 DOWN_SECONDS = 2.0
-BACK_SECONDS = 60.0
+BACK_SECONDS = 120.0
 Fault = Callable[[RunningNetwork, Load], Awaitable[None]]
 
 
-@pytest.fixture(scope="module", params=["raft", "bft"])
+@pytest.fixture(scope="module", params=["raft", pytest.param("bft", marks=pytest.mark.extended)])
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningNetwork]:
@@ -46,7 +46,7 @@ def under_load(running: RunningNetwork, name: str, fault: Fault) -> tuple[Load, 
         await running.all_caught_up()
         return began, ended
 
-    began, ended = running.loop.run(story(), 240)
+    began, ended = running.loop.run(story(), 280)
     lost = running.loop.run(running.missing(load), 60)
     blocks = running.verified_blocks()
     pauses = [load.pause_seconds(began, ended, gateway) for gateway in (None, *GATEWAYS)]

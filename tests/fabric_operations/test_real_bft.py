@@ -29,7 +29,12 @@ from tests.fabric_operations.running import (
     verify_every_chain,
 )
 
-pytestmark = [pytest.mark.needs_fabric, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.needs_fabric,
+    pytest.mark.slow,
+    pytest.mark.extended,
+    pytest.mark.timeout(600),
+]
 
 
 def test_organizations_come_and_go_and_orderers_get_new_identities_on_bft(

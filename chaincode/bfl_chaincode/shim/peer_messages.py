@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fabric_protos.common import common_pb2
+from fabric_protos.common import common_pb2, policies_pb2
 from fabric_protos.ledger.queryresult import kv_query_result_pb2
 from fabric_protos.msp import identities_pb2
 from fabric_protos.peer import chaincode_pb2, chaincode_shim_pb2, proposal_pb2, proposal_response_pb2
@@ -162,3 +162,15 @@ def read_called(raw: bytes) -> Response:
         )
     response = parse(proposal_response_pb2.Response, message.payload, "the called chaincode's response")
     return Response(response.status, response.payload, response.message)
+
+
+def is_key_policy(raw: bytes) -> bool:
+    """Say whether a peer can read this endorsement policy.
+
+    A peer takes any bytes for one, and stops for good at the key's next write when it cannot read them.
+    """
+    try:
+        policies_pb2.SignaturePolicyEnvelope.FromString(raw)
+    except DecodeError:
+        return False
+    return True

@@ -14,9 +14,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from fabric_protos.common import policies_pb2
 from fabric_protos.peer import chaincode_shim_pb2 as shim
-from google.protobuf.message import DecodeError
 
 from bfl_chaincode.shim.peer_messages import (
     Invocation,
@@ -25,6 +23,7 @@ from bfl_chaincode.shim.peer_messages import (
     PeerOffer,
     StateRequest,
     chaincode_call,
+    is_key_policy,
     key_modification,
     key_value,
     parse,
@@ -239,12 +238,8 @@ class PeerStub(ChaincodeStub):
     # --- endorsement and other chaincodes -------------------------------------------------------
 
     async def set_state_validation_parameter(self, key: str, policy: bytes) -> None:
-        try:
-            policies_pb2.SignaturePolicyEnvelope.FromString(policy)
-        except (
-            DecodeError
-        ) as error:  # with such a policy on the ledger, peers stop for good at the key's next write
-            raise InvalidKey("the endorsement policy of a key is no SignaturePolicyEnvelope") from error
+        if not is_key_policy(policy):
+            raise InvalidKey("the endorsement policy of a key is no SignaturePolicyEnvelope")
         metadata = shim.StateMetadata(metakey=VALIDATION_PARAMETER, value=bytes(policy))
         asked = shim.PutStateMetadata(key=require_key(key), metadata=metadata)
         await self.flush()

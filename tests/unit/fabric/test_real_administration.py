@@ -73,7 +73,11 @@ from tests.unit.fabric.real_network import CHAINCODE, CHANNEL, RealNetwork
 
 pytestmark = [pytest.mark.needs_fabric, pytest.mark.slow]
 
-NETWORKS = [("3.1.5", Consensus.RAFT), ("3.1.5", Consensus.BFT), ("2.5.16", Consensus.RAFT)]
+NETWORKS = [
+    ("3.1.5", Consensus.RAFT),
+    pytest.param(("3.1.5", Consensus.BFT), marks=pytest.mark.extended),
+    pytest.param(("2.5.16", Consensus.RAFT), marks=pytest.mark.extended),
+]
 SECRET = CollectionDefinition("secret", ("OneMSP", "TwoMSP"), block_to_live=2)
 DEFINITION = ChaincodeDefinition(CHAINCODE, "1.0", collections=(SECRET,))
 
