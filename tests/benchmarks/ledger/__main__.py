@@ -31,7 +31,7 @@ from bfl_fabric.network.native import NativeNetwork
 from bfl_fabric.network.programs import find_programs
 from bfl_fabric.network.topology import sample
 from bfl_fabric.sdk.gateway import AsyncContract, connect_async
-from tests.benchmarks.ledger import contracts, deployment, load
+from tests.benchmarks.ledger import contracts, deployment, load, profile
 from tests.benchmarks.ledger.contracts import Kind
 from tests.benchmarks.ledger.embedded import embedded_contract
 from tests.benchmarks.ledger.load import Figures
@@ -51,6 +51,8 @@ class Options:
     ledgers: tuple[str, ...]
 
 
+Profile = dict[str, dict[str, float]]
+"""By ledger: processor time per submitted transaction by kind of process, in milliseconds."""
 Measured = dict[tuple[str, str, int], dict[Kind, list[Figures]]]
 """By ledger, submit or evaluate, and number of callers: what each round of each language gave."""
 
@@ -58,7 +60,7 @@ Measured = dict[tuple[str, str, int], dict[Kind, list[Figures]]]
 def main(arguments: Sequence[str]) -> None:
     """Measure, print the tables, and write them into a page if one is named."""
     parser = argparse.ArgumentParser(prog="tests.benchmarks.ledger", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--callers", default="1,20,50,100")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ledgers", default="embedded,raft,bft")
@@ -89,6 +91,7 @@ def _is_there(kind: Kind) -> bool:
 
 async def _measure_all(options: Options, kinds: Sequence[Kind]) -> list[Table]:
     measured: Measured = defaultdict(lambda: defaultdict(list))
+    profiles: Profile = {}
     for ledger in options.ledgers:
         async with AsyncExitStack() as stack:
             try:
@@ -99,7 +102,9 @@ async def _measure_all(options: Options, kinds: Sequence[Kind]) -> list[Table]:
                 print(f"{ledger} left out: {missing}", file=sys.stderr)
                 continue
             await _measure(ledger, places, options, measured)
-    return _tables(measured)
+            if ledger != "embedded":
+                profiles[ledger] = await _profile(places[Kind.PYTHON], options)
+    return [*_tables(measured), _profile_table(profiles)]
 
 
 @asynccontextmanager
@@ -157,6 +162,30 @@ async def _measure(
             measured[ledger, "submit", count][kind].append(submitted)
             evaluated = await load.evaluates(contract, count, options.seconds / 2, "ready")
             measured[ledger, "evaluate", count][kind].append(evaluated)
+
+
+async def _profile(contract: AsyncContract, options: Options) -> dict[str, float]:
+    """Let the most callers submit once more and see who uses the processor meanwhile."""
+    before = profile.cpu_seconds()
+    figures = await load.submits(contract, max(options.callers), options.seconds, "profile")
+    spent = profile.cpu_seconds()
+    spent.subtract(before)
+    share = options.seconds / (options.seconds + load.WARM_UP_SECONDS)
+    count = max(1.0, figures.per_second * options.seconds)
+    return {kind: seconds * share * 1000 / count for kind, seconds in spent.items()}
+
+
+def _profile_table(profiles: Profile) -> Table:
+    kinds = ("client", "gateway peer", "other peers", "orderers", "contract services")
+    rows = [
+        (ledger, *(f"{spent.get(kind, 0):.1f}" for kind in kinds), f"{sum(spent.values()):.1f}")
+        for ledger, spent in profiles.items()
+    ]
+    unit = profile.signature_check_us()
+    title = (
+        f"Processor time of one submitted transaction, ms; one P-256 signature check takes {unit:.0f} µs here"
+    )
+    return Table(title, ("ledger", *kinds, "in all"), tuple(rows))
 
 
 def _tables(measured: Measured) -> list[Table]:
