@@ -47,7 +47,8 @@ def bench(
 
     Example: bfl bench --write docs/benchmarks.md
     """
-    tables = [_ledger(quick), _encryption([1_000, 100_000] if quick else [1_000, 100_000, 1_000_000], quick)]
+    sizes = [1_000, 100_000] if quick else [1_000, 100_000, 1_000_000]
+    tables = [_ledger(quick), _verification(500 if quick else 10_000), _encryption(sizes, quick)]
     if as_json:
         print_json(
             [
@@ -106,6 +107,59 @@ async def _ledger_figures(place: Path, repeats: int) -> tuple[tuple[str, ...], t
         ("offline verification of the chain", f"{transactions / verified:.0f} transactions per second"),
     )
     return ("what", "figure"), rows
+
+
+def _verification(transactions: int) -> Figures:
+    """Measure the block verifier on a long chain of commitments and receipts, alone and with a worker per core."""
+    from bfl_fabric.testing.long_chain import make_long_chain
+
+    with tempfile.TemporaryDirectory() as place:
+        chain = asyncio.run(make_long_chain(Path(place), transactions))
+        rows = tuple(
+            (name, *_verified(chain.blocks, chain.genesis_digest, workers))
+            for name, workers in (("in process", 0), ("a worker per core", os.cpu_count() or 1))
+        )
+    headings = (
+        "verifier",
+        "transactions",
+        "transactions per second",
+        "signatures per second",
+        "peak RSS, MiB",
+    )
+    title = f"Offline verification; one P-256 signature check takes {signature_check_us():.0f} µs here"
+    return Figures(title, headings, rows)
+
+
+def _verified(blocks: Path, genesis_digest: str, workers: int) -> tuple[str, ...]:
+    from bfl_fabric.audit.source import read_block_file
+    from bfl_fabric.fabric.signature_workers import signature_checks
+    from bfl_fabric.fabric.verifier import ChainVerifier
+
+    with signature_checks(workers) as checks:
+        verifier = ChainVerifier(genesis_digest, checks)
+        started = time.perf_counter()
+        for _ in verifier.verify(read_block_file(blocks)):
+            pass
+        seconds = time.perf_counter() - started
+    count = verifier.counts
+    return (
+        f"{count.transactions:,}",
+        f"{count.transactions / seconds:.0f}",
+        f"{count.signatures / seconds:.0f}",
+    )
+
+
+def signature_check_us(repeats: int = 2000) -> float:
+    """Return how long one check of a signature takes on this machine now: the unit of everything above."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, algorithm = ec.generate_private_key(ec.SECP256R1()), ec.ECDSA(hashes.SHA256())
+    signature, public = key.sign(b"x", algorithm), key.public_key()
+    started = time.perf_counter()
+    for _ in range(repeats):
+        public.verify(signature, b"x", algorithm)
+    return (time.perf_counter() - started) / repeats * 1e6
 
 
 def _digest(raw: bytes) -> str:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bfl_fabric.cli.bench import Figures as Table
-from bfl_fabric.cli.bench import write_tables
+from bfl_fabric.cli.bench import signature_check_us, write_tables
 from bfl_fabric.clock import SystemClock
 from bfl_fabric.errors import LedgerError, ProgramsMissing
 from bfl_fabric.network import directory as directories
@@ -181,7 +181,7 @@ def _profile_table(profiles: Profile) -> Table:
         (ledger, *(f"{spent.get(kind, 0):.1f}" for kind in kinds), f"{sum(spent.values()):.1f}")
         for ledger, spent in profiles.items()
     ]
-    unit = profile.signature_check_us()
+    unit = signature_check_us()
     title = (
         f"Processor time of one submitted transaction, ms; one P-256 signature check takes {unit:.0f} µs here"
     )

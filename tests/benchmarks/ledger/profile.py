@@ -1,4 +1,4 @@
-"""Where the processor time of a transaction goes: every process of the network, and what one signature costs here.
+"""Where the processor time of a transaction goes: every process of the network.
 
 Reads /proc, so it tells nothing on systems without it. The processes are this one and its children.
 """
@@ -6,16 +6,11 @@ Reads /proc, so it tells nothing on systems without it. The processes are this o
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-
 TICKS = os.sysconf("SC_CLK_TCK")
-REPEATS = 2000
 
 
 def cpu_seconds() -> Counter[str]:
@@ -27,17 +22,6 @@ def cpu_seconds() -> Counter[str]:
         elif parent == os.getpid():
             spent[_kind(process_id)] += seconds
     return spent
-
-
-def signature_check_us() -> float:
-    """Return how long one check of an ECDSA P-256 signature takes on this machine now, in microseconds."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    algorithm = ec.ECDSA(hashes.SHA256())
-    signature, public = key.sign(b"x", algorithm), key.public_key()
-    began = time.perf_counter()
-    for _ in range(REPEATS):
-        public.verify(signature, b"x", algorithm)
-    return (time.perf_counter() - began) / REPEATS * 1e6
 
 
 def _processes() -> Iterator[tuple[int, int, float]]:
