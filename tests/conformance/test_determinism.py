@@ -28,6 +28,8 @@ sys.exit(main(sys.argv[2:]))
 # Python 3.11 cannot start from a folder with a name beyond ASCII in the plain C locale: it reads its own .pth files
 # in the locale's encoding.
 PLAIN = "C" if str(ROOT).isascii() else "C.UTF-8"
+# A locale that is not installed is the plain C locale.
+TURKISH = {"LC_ALL": "tr_TR.UTF-8"} | ({} if str(ROOT).isascii() else {"PYTHONUTF8": "1"})
 SURROUNDINGS = {
     "seed 0": ({"PYTHONHASHSEED": "0"}, "0"),
     "seed 1, C, Tokyo, a year ago": (
@@ -35,7 +37,7 @@ SURROUNDINGS = {
         "-31536000",
     ),
     "seed 4711, Turkish, Chatham, in ten years": (
-        {"PYTHONHASHSEED": "4711", "LC_ALL": "tr_TR.UTF-8", "TZ": "Pacific/Chatham"},
+        {"PYTHONHASHSEED": "4711", **TURKISH, "TZ": "Pacific/Chatham"},
         "315360000",
     ),
 }

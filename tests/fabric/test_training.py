@@ -12,11 +12,12 @@ import pytest
 
 pytestmark = [pytest.mark.needs_fabric, pytest.mark.slow]
 ROUNDS = 2
+SIZE = ("--rounds", str(ROUNDS), "--participants", "4")
 
 
 def demonstrated(place: Path, *options: str) -> dict[str, Any]:
     result = subprocess.run(
-        [sys.executable, "-m", "bfl_fabric", "demo", "--rounds", str(ROUNDS), "--json", *options],
+        [sys.executable, "-m", "bfl_fabric", "demo", "--json", *SIZE, *options],
         cwd=place,
         capture_output=True,
         text=True,
