@@ -124,7 +124,6 @@ def _verification(transactions: int) -> Figures:
         "transactions",
         "transactions per second",
         "signatures per second",
-        "peak RSS, MiB",
     )
     title = f"Offline verification; one P-256 signature check takes {signature_check_us():.0f} µs here"
     return Figures(title, headings, rows)
