@@ -97,6 +97,18 @@ class KeyHolderRefused(BflError):
     exit_code = 9
 
 
+class DealingRefused(KeyHolderRefused):
+    """A member's dealing in a key ceremony is not what its public share promises.
+
+    `dealer` is its MSP id; `evidence` is what others need to see the same.
+    """
+
+    def __init__(self, message: str, dealer: str = "", evidence: bytes = b"") -> None:
+        super().__init__(message)
+        self.dealer = dealer
+        self.evidence = evidence
+
+
 class WorkerFailed(BflError):
     """The isolated process that handles foreign ciphertexts crashed or overran its limits; only it was lost."""
 
