@@ -1,7 +1,7 @@
 """Where each value of an update stands: polynomial, coefficient, rows; and how an opened sum is read back.
 
-Value v of polynomial p is coefficient v div S in slot v mod S, S the number of slots: so the last polynomial uses
-few coefficients and all rows, and only the coefficients in use travel.
+Value v of polynomial p is coefficient R + v div S in slot v mod S, S the number of slots, R the number of reserved
+coefficients: so the last polynomial uses few coefficients and all rows, and only the coefficients in use travel.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def message_polynomial(parameters: LatticeParameters, values: NDArray[np.int64],
     per, slots = parameters.values_per_polynomial(), parameters.slots
     part = values[polynomial * per : (polynomial + 1) * per]
     table = np.zeros((parameters.degree, len(slots)), dtype=np.int64)
-    table.reshape(-1)[: part.size] = part
+    table[parameters.reserved_coefficients :].reshape(-1)[: part.size] = part
     message = np.zeros((len(parameters.primes), parameters.degree), dtype=np.uint64)
     for slot, rows in enumerate(slots):
         column = (
@@ -51,8 +51,8 @@ def opened_values(
     The error, which is known exactly here, is held against its bound and dropped: it must never leave this call.
 
     Raises:
-        KeyHolderRefused: the error is beyond `error_bound` somewhere, or an unused place is not zero. The text is
-            the same for every cause.
+        KeyHolderRefused: the error is beyond `error_bound` somewhere, or a reserved or unused place is not zero. The
+            text is the same for every cause.
     """
     noise_rows = len(parameters.noise_primes)
     error, noise_values = _split_noise(parameters, opened[:noise_rows], error_bound)
@@ -70,8 +70,9 @@ def opened_values(
                 [part % prime for part, prime in zip(residues, primes, strict=True)], primes
             )
             table[:, slot] = _centred(digits, primes)
-    flat = table.reshape(-1)
-    if flat[count:].any():
+    reserved = parameters.reserved_coefficients
+    flat = table[reserved:].reshape(-1)
+    if table[:reserved].any() or flat[count:].any():
         raise KeyHolderRefused(_REFUSAL)
     return flat[:count].copy()
 

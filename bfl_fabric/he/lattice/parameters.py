@@ -27,6 +27,9 @@ TAIL_SIGMAS = 12
 
 NOISE_SIGMAS = 8
 
+RESERVED_COEFFICIENTS = 64
+"""A coefficient of a joint secret is zero with probability at most 1/3: all of 64 are with less than 2^−100."""
+
 
 @dataclass(frozen=True)
 class LatticeParameters:
@@ -35,7 +38,9 @@ class LatticeParameters:
     `noise_step` is B: modulo the noise primes a ciphertext carries B·x + e (scheme `packed`), or e alone when it is 0
     (scheme `threshold`). `primes_per_value` payload primes carry one value together. Up to `polynomials_per_mask`
     polynomials share one mask c1 (1 where the mask is a seed). `smudge_bits` is log2 of the standard deviation of the
-    wide noise in one decryption share, 0 in the scheme `packed`.
+    wide noise in one decryption share, 0 in the scheme `packed`. The first `reserved_coefficients` coefficients of each
+    polynomial carry zeros in every slot: a mask that is not what it must be adds a multiple of the secret, and there it
+    shows (docs/encryption.md, "Crafted masks").
 
     Raises:
         ConfigurationError: the numbers do not hold together.
@@ -52,6 +57,7 @@ class LatticeParameters:
     max_members: int
     max_holders: int
     smudge_bits: int
+    reserved_coefficients: int
 
     def __post_init__(self) -> None:
         self._require(self.degree in SECURE_BITS_QUANTUM, "the degree is not in the security table")
@@ -135,7 +141,7 @@ class LatticeParameters:
         return int(sums + TAIL_SIGMAS * 2**self.smudge_bits * math.sqrt(self.max_holders))
 
     def values_per_polynomial(self) -> int:
-        return self.degree * len(self.slots)
+        return (self.degree - self.reserved_coefficients) * len(self.slots)
 
     def polynomial_count(self, parameter_count: int) -> int:
         """Return how many polynomials carry that many values."""
@@ -144,7 +150,7 @@ class LatticeParameters:
     def coefficients_in(self, polynomial: int, parameter_count: int) -> int:
         """Return how many leading coefficients of this polynomial are in use, a multiple of 8: only they travel."""
         left = parameter_count - polynomial * self.values_per_polynomial()
-        used = min(self.degree, -(-left // len(self.slots)))
+        used = min(self.degree, self.reserved_coefficients + -(-left // len(self.slots)))
         return -(-used // 8) * 8
 
     def _require(self, holds: bool, problem: str) -> None:
@@ -163,7 +169,7 @@ def _packed(
 ) -> LatticeParameters:
     return LatticeParameters(
         name, "packed", degree, noise_primes, payload_primes, noise_step, primes_per_value,
-        polynomials_per_mask=1, max_members=max_members, max_holders=1, smudge_bits=0,
+        polynomials_per_mask=1, max_members=max_members, max_holders=1, smudge_bits=0, reserved_coefficients=0,
     )  # fmt: skip
 
 
@@ -178,6 +184,7 @@ def _threshold(
     return LatticeParameters(
         name, "threshold", degree, noise_primes, payload_primes, 0, primes_per_value,
         polynomials_per_mask=8, max_members=1024, max_holders=16, smudge_bits=smudge_bits,
+        reserved_coefficients=RESERVED_COEFFICIENTS,
     )  # fmt: skip
 
 
