@@ -166,7 +166,7 @@ class CkksScheme:
             "parameters_digest": self.parameters_digest,
             "key_bytes": len(self._public_key),
         }
-        slab = CHUNKS_PER_REQUEST * self._parameters.degree
+        slab = CHUNKS_PER_REQUEST * self._parameters.values_per_chunk
         for start in range(0, values.size, slab):
             part = values[start : start + slab].astype("<i8").tobytes()
             yield self._worker.ask(head, self._public_key + part)[1]

@@ -7,7 +7,7 @@ and against the HomomorphicEncryption.org table. Leaves values (clip, bits, weig
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from bfl_chaincode.api import canonical
@@ -30,6 +30,8 @@ class ParameterSet:
 
     A ciphertext is a pair of polynomials of `degree` coefficients modulo `data_prime`; `special_prime` exists at
     key level only. An integer T is one coefficient, T·2^step_bits; |ΣT| < 2^sum_bits over at most `max_members`.
+    The first `reserved_coefficients` carry zeros and must open to zeros: a mask that is not what it must be adds a
+    multiple of the secret, and there it shows.
 
     Raises:
         ConfigurationError: the numbers do not hold together.
@@ -44,6 +46,7 @@ class ParameterSet:
     step_bits: int
     sum_bits: int
     max_members: int
+    reserved_coefficients: int = 0
 
     def __post_init__(self) -> None:
         self._require(
@@ -67,8 +70,11 @@ class ParameterSet:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of the canonical JSON of all fields, lower-case hex."""
-        return canonical.digest(asdict(self))
+        """The SHA-256 of the canonical JSON of all fields but a zero `reserved_coefficients`, lower-case hex."""
+        fields = asdict(self)
+        if not self.reserved_coefficients:
+            del fields["reserved_coefficients"]
+        return canonical.digest(fields)
 
     @property
     def modulus_bits(self) -> int:
@@ -104,9 +110,13 @@ class ParameterSet:
         """Return the standard deviation of one coefficient's noise in a sum of `members` uploads."""
         return math.sqrt(members * self.noise_variance)
 
+    @property
+    def values_per_chunk(self) -> int:
+        return self.degree - self.reserved_coefficients
+
     def chunk_count(self, parameter_count: int) -> int:
         """Return how many ciphertexts carry that many values."""
-        return -(-parameter_count // self.degree)
+        return -(-parameter_count // self.values_per_chunk)
 
     def _require(self, holds: bool, problem: str) -> None:
         if not holds:
@@ -125,7 +135,10 @@ CKKS_N4096 = ParameterSet(
     max_members=1024,
 )
 
-PARAMETER_SETS = {parameters.digest: parameters for parameters in (CKKS_N4096,)}
+CKKS_N4096_R64 = replace(CKKS_N4096, name="ckks-n4096-r64", reserved_coefficients=64)
+"""The default. A coefficient of the secret is zero with probability 1/3: all of 64 are with less than 2^−100."""
+
+PARAMETER_SETS = {parameters.digest: parameters for parameters in (CKKS_N4096, CKKS_N4096_R64)}
 
 
 def parameters_named(digest: str) -> ParameterSet:

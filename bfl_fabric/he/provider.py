@@ -15,7 +15,7 @@ from bfl_fabric.domain.ports import AggregationScheme, SchemeProvider, SecretOpe
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.he.ckks import CkksProvider
 from bfl_fabric.he.isolation import WorkerLimits
-from bfl_fabric.he.parameters import CKKS_N4096
+from bfl_fabric.he.parameters import CKKS_N4096_R64
 
 
 class ClosingProvider(SchemeProvider, Protocol):
@@ -25,7 +25,7 @@ class ClosingProvider(SchemeProvider, Protocol):
 
 
 _PROVIDERS: dict[str, Callable[[WorkerLimits], ClosingProvider]] = {"ckks": CkksProvider}
-_DEFAULT_PARAMETERS = {"ckks": CKKS_N4096}
+_DEFAULT_PARAMETERS = {"ckks": CKKS_N4096_R64}
 
 
 def parameters_digest(scheme: str = "ckks") -> str:

@@ -155,10 +155,12 @@ def _coarse(values: NDArray[np.int64], divisor: int) -> NDArray[np.int64]:
 def _transformed(parameters: ParameterSet, coarse: NDArray[np.int64]) -> Residues:
     arithmetic = ring(parameters.data_prime, parameters.degree)
     count = parameters.chunk_count(coarse.size)
-    padded = np.zeros(count * parameters.degree, dtype=np.int64)
-    padded[: coarse.size] = coarse
+    padded = np.zeros((count, parameters.degree), dtype=np.int64)
+    values = np.zeros(count * parameters.values_per_chunk, dtype=np.int64)
+    values[: coarse.size] = coarse
+    padded[:, parameters.reserved_coefficients :] = values.reshape(count, -1)
     rows = np.zeros((count, parameters.degree), dtype=np.uint64)
-    for index, polynomial in enumerate(padded.reshape(count, parameters.degree)):
+    for index, polynomial in enumerate(padded):
         if polynomial.any():
             reversed_ = -np.roll(polynomial[::-1], 1)
             reversed_[0] = polynomial[0]

@@ -103,10 +103,11 @@ class Encryptor:
         self._encryptor = sealapi.Encryptor(seal.context, public_key)
 
     def encrypt(self, values: NDArray[np.int64]) -> Residues:
-        """Return a fresh encryption uint64[2, degree] of at most `degree` integers below 2^sum_bits."""
+        """Return a fresh encryption uint64[2, degree] of at most `values_per_chunk` integers below 2^sum_bits."""
         degree = self._seal.parameters.degree
         coefficients = np.zeros(degree)
-        coefficients[: values.size] = values
+        start = self._seal.parameters.reserved_coefficients
+        coefficients[start : start + values.size] = values
         plain, cipher = sealapi.Plaintext(), sealapi.Ciphertext()
         self._seal.encoder.encode(embedding.to_slots(coefficients).tolist(), self._seal.scale, plain)
         self._encryptor.encrypt(plain, cipher)

@@ -71,9 +71,8 @@ class Worker:
         parameters = seal.parameters
         if max(int(values.max()), -int(values.min())) >= 1 << parameters.sum_bits:
             raise MalformedInput(f"a value is beyond {parameters.sum_bits} bits")
-        chunks = (
-            values[start : start + parameters.degree] for start in range(0, values.size, parameters.degree)
-        )
+        size = parameters.values_per_chunk
+        chunks = (values[start : start + size] for start in range(0, values.size, size))
         return {}, b"".join(pack(encryptor.encrypt(chunk), parameters.residue_bits) for chunk in chunks)
 
     def _create_key(self, head: Head, payload: bytes) -> Reply:
@@ -111,9 +110,11 @@ class Worker:
             decryptor = seal.decryptor(pair.secret)
             opened = [_integers(decryptor, words, bound) for words in message.chunks()]
             count = message.header.parameter_count
-        values = np.concatenate([chunk for chunk, _ in opened])
+        reserved = seal.parameters.reserved_coefficients
+        values = np.concatenate([chunk[reserved:] for chunk, _ in opened])
+        unused = [values[count:], *(chunk[:reserved] for chunk, _ in opened)]
         # one refusal, after everything was looked at: which coefficient was wrong is a hint about the secret
-        if not all(fits for _, fits in opened) or values[count:].any():
+        if not all(fits for _, fits in opened) or any(part.any() for part in unused):
             raise KeyHolderRefused(
                 "the ciphertext does not open to a sum of well-formed updates of this weight"
             )

@@ -8,12 +8,16 @@ import pytest
 
 from bfl_chaincode.api import canonical
 from bfl_fabric.errors import ConfigurationError
-from bfl_fabric.he.parameters import CKKS_N4096, SECURE_BITS_QUANTUM, parameters_named
+from bfl_fabric.he.parameters import CKKS_N4096, CKKS_N4096_R64, SECURE_BITS_QUANTUM, parameters_named
 
 
 def test_the_digest_of_the_default_set_is_pinned() -> None:
     assert CKKS_N4096.digest == "0e5f5ba5c847ccece0826efd61a3915cc774ffec5a924d1bed28b5c65933014f"
-    assert canonical.digest(dataclasses.asdict(CKKS_N4096)) == CKKS_N4096.digest
+    fields = dataclasses.asdict(CKKS_N4096)
+    assert fields.pop("reserved_coefficients") == 0
+    assert canonical.digest(fields) == CKKS_N4096.digest
+    assert CKKS_N4096_R64.digest == "a8fafa2bff615e40823959d9f96c70966bc63672fdea38f1a931725c464e87f1"
+    assert canonical.digest(dataclasses.asdict(CKKS_N4096_R64)) == CKKS_N4096_R64.digest
     assert parameters_named(CKKS_N4096.digest) is CKKS_N4096
 
 

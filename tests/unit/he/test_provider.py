@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from bfl_fabric.errors import ConfigurationError, KeyHolderRefused, MalformedInput
-from bfl_fabric.he.parameters import CKKS_N4096
+from bfl_fabric.he.parameters import CKKS_N4096_R64
 from bfl_fabric.he.provider import EncryptionSchemes, parameters_digest
 from bfl_fabric.he.wire import Kind
 from tests.unit.he.samples import TERMS, message
 
 
-def test_the_default_parameters_of_ckks_are_the_4096_set() -> None:
-    assert parameters_digest("ckks") == CKKS_N4096.digest
+def test_the_default_parameters_of_ckks_are_the_4096_set_with_reserved_coefficients() -> None:
+    assert parameters_digest("ckks") == CKKS_N4096_R64.digest
 
 
 @pytest.mark.parametrize("scheme", ["packed", "CKKS", ""])

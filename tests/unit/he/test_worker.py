@@ -136,11 +136,12 @@ import sys
 from pathlib import Path
 from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.domain.ports import UpdateName
-from bfl_fabric.he.provider import EncryptionSchemes, parameters_digest
+from bfl_fabric.he.parameters import CKKS_N4096
+from bfl_fabric.he.provider import EncryptionSchemes
 import numpy as np
 
 folder = Path(sys.argv[1])
-terms = EncryptionTerms("ckks", parameters_digest(), 16, "0.5", 100)
+terms = EncryptionTerms("ckks", CKKS_N4096.digest, 16, "0.5", 100)
 schemes = EncryptionSchemes()
 public_key = schemes.create_key(terms, 1, folder / "secret")
 scheme, opener = schemes.public(terms, public_key), schemes.secret(terms, public_key, folder / "secret")
