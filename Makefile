@@ -5,7 +5,7 @@ UV_VERSION := 0.13.8
 INSTALLED := .venv/.installed
 SOURCES := bfl_fabric chaincode/bfl_chaincode tests protos
 
-.PHONY: help install demo test test-extended check bench bench-ledger docs lock protos clean
+.PHONY: help install demo test test-extended check bench bench-ledger bench-he docs lock protos clean
 
 help:
 	@echo "make demo    run the whole story: encrypted, ledger-settled, audited training on real data"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   format, lint, types, layers"
 	@echo "make bench   measure, side by side with what it must beat, and print the tables of docs/benchmarks.md"
 	@echo "make bench-ledger   the ledger under load: embedded and real Fabric, beside Node and Java contracts"
+	@echo "make bench-he   encrypted aggregation beside TenSEAL, NVFLARE, Flower's SecAgg+ and OpenFHE"
 	@echo "make docs    bring the generated parts of the documentation up to date"
 	@echo "make clean   leave the clone as it was"
 
@@ -48,6 +49,9 @@ bench: $(INSTALLED)
 
 bench-ledger: $(INSTALLED)
 	@$(BIN)/python -m tests.benchmarks.ledger --write docs/benchmarks.md
+
+bench-he: $(INSTALLED)
+	@$(BIN)/python -m tests.benchmarks.he --write docs/benchmarks.md
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m bfl_fabric.cli.reference
