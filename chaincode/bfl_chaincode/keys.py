@@ -26,11 +26,21 @@ LAYOUT: dict[type, tuple[str, tuple[str, ...]]] = {
     records.Progress: ("progress", ("task_id",)),
     records.Registration: ("registration", ("task_id", "participant_id")),
     records.KeyEpoch: ("epoch", ("task_id", "epoch")),
+    records.Ceremony: ("ceremony", ("task_id", "epoch")),
+    records.KeyCommitment: ("keycommitment", ("task_id", "epoch", "msp_id")),
+    records.KeyReveal: ("keyreveal", ("task_id", "epoch", "msp_id")),
+    records.KeyConfirmation: ("keyconfirmation", ("task_id", "epoch", "msp_id")),
+    records.KeyComplaint: ("keycomplaint", ("task_id", "epoch", "msp_id", "against")),
+    records.KeyGrant: ("keygrant", ("task_id", "epoch", "participant_id")),
     records.Round: ("round", ("task_id", "number")),
     records.UpdateCommitment: ("update", ("task_id", "round", "participant_id")),
     records.Receipt: ("receipt", ("task_id", "round", "participant_id", "msp_id")),
     records.Attestation: ("attestation", ("task_id", "round", "msp_id")),
     records.ScoreSheet: ("scores", ("task_id", "round")),
+    records.ShareOffer: ("offer", ("task_id", "round", "attempt", "msp_id")),
+    records.Opening: ("opening", ("task_id", "round", "attempt")),
+    records.DecryptionShare: ("share", ("task_id", "round", "attempt", "subject", "msp_id")),
+    records.Blame: ("blame", ("task_id", "round", "attempt", "msp_id", "against")),
     records.ModelRecord: ("model", ("task_id", "round")),
     records.Settlement: ("settlement", ("task_id", "round")),
     records.Reputation: ("reputation", ("task_id", "participant_id")),
@@ -39,7 +49,7 @@ LAYOUT: dict[type, tuple[str, tuple[str, ...]]] = {
     records.Evaluation: ("evaluation", ("task_id", "auditor_id", "report_digest")),
 }
 
-# index without a record: one key for each update digest that a task has seen
+# index without a record: one key for each digest of an update, or of its mask part, that a task has seen
 DIGEST_INDEX = "digest"
 
 

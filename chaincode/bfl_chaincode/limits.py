@@ -20,6 +20,7 @@ ALPHA_LIMIT_PPB = 4 * PPB
 SUM_LIMIT = 2**30
 COHORT_LIMIT = 10_000
 LAST_ROUND = 99_999_999
+MOST_MEMBERS = 32
 
 
 class Limit(Protocol):
@@ -113,9 +114,14 @@ DigestOrNone: TypeAlias = Annotated[str, Grammar(f"({DIGEST})?", refusals.Malfor
 Account: TypeAlias = Annotated[
     str, Grammar(f"mint|org:{MSP_ID}|pool:{ID}|participant:{ID}", refusals.MalformedAccount)
 ]
+TransportKey: TypeAlias = Annotated[str, Grammar(r"(([0-9a-f]{2}){32,2048})?", refusals.MalformedKey)]
 HostPort: TypeAlias = Annotated[str, Address()]
 Amount: TypeAlias = Annotated[int, Span(1, AMOUNT_LIMIT)]
 SizeBytes: TypeAlias = Annotated[int, Span(1, 2**40)]
+SizeOrNone: TypeAlias = Annotated[int, Span(0, 2**40)]
+Attempt: TypeAlias = Annotated[int, Span(1, LAST_ROUND)]
+# milliseconds since 1970-01-01 UTC, 0 for never
+Expiry: TypeAlias = Annotated[int, Span(0, 2**53)]
 Weight: TypeAlias = Annotated[int, Span(1, SUM_LIMIT)]
 RoundNumber: TypeAlias = Annotated[int, Span(1, LAST_ROUND)]
 Epoch: TypeAlias = Annotated[int, Span(1, LAST_ROUND)]
@@ -154,16 +160,20 @@ SPEC_LIMITS: dict[str, Limit] = {
     "data.minimum_samples": Span(1, SUM_LIMIT),
     "schedule.rounds": Span(1, 10_000),
     "schedule.upload_seconds": Span(1, 30 * 24 * 3600),
+    "schedule.share_seconds": Span(1, 24 * 3600),
     "cohort.minimum": Span(2, COHORT_LIMIT),
     "cohort.target": Span(0, COHORT_LIMIT),
     "roles.coordinator": _MSP,
     "roles.aggregator": _MSP,
-    "roles.key_holder": _MSP,
+    "roles.key_holder": Grammar(f"({MSP_ID})?", refusals.MalformedMspId),
+    "roles.key_members": Count(0, MOST_MEMBERS),
+    "roles.key_members[]": _MSP,
     "encryption.scheme": Length(1, 64),
     "encryption.parameters_digest": _DIGEST,
     "encryption.value_bits": Span(2, 31),
     "encryption.clip": _DECIMAL,
     "encryption.max_total_weight": Span(1, SUM_LIMIT),
+    "encryption.threshold": Span(0, MOST_MEMBERS),
     "verification.attestations": Span(2, 64),
     "verification.receipts": Span(1, 64),
     "incentive.pool": Span(0, AMOUNT_LIMIT),

@@ -19,6 +19,7 @@ from bfl_chaincode.contracts.federation import FederationContract
 from bfl_chaincode.contracts.governance import GovernanceContract
 from bfl_chaincode.contracts.key import KeyContract
 from bfl_chaincode.contracts.model import ModelContract
+from bfl_chaincode.contracts.opening import OpeningContract
 from bfl_chaincode.contracts.reputation import ReputationContract
 from bfl_chaincode.contracts.reward import RewardContract
 from bfl_chaincode.contracts.round import RoundContract
@@ -31,6 +32,7 @@ CONTRACTS: tuple[type[Contract], ...] = (
     TaskContract,
     KeyContract,
     RoundContract,
+    OpeningContract,
     RewardContract,
     ReputationContract,
     ModelContract,

@@ -20,7 +20,7 @@ ROOT = Path(bfl_chaincode.__file__).parent
 FRAME = {"submission", "query", "outsider", "asking"}
 """Calls whose refusals are those of every transaction."""
 
-COMMON = {code for code in refusals.registry() if code < 115 or code // 100 == 9}
+COMMON = {code for code in refusals.registry() if code < 115 or code == 116 or code // 100 == 9}
 COMMON_TO_SUBMISSIONS = {201, 202, 203, 211}
 
 

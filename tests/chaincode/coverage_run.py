@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 
 from bfl_chaincode.main import TRANSACTIONS
+from tests.chaincode import shared_scenario
 from tests.chaincode.memory_stub import Simulation
 from tests.chaincode.refusal_cases import governance, moves
 from tests.chaincode.refusal_cases.reward import record_evaluation
@@ -51,6 +52,10 @@ def all_simulations() -> list[list[Simulation]]:
         _aborted(),
         _abandoned_with_a_refund(),
         _closed_with_a_refund(),
+        shared_scenario.at("shared closed"),
+        _opened_at_the_second_attempt(),
+        _made_by_a_second_ceremony(),
+        shared_scenario.at("packed settled 1"),
     )
     return [scenario.ledger.committed for scenario in scenarios]
 
@@ -88,13 +93,44 @@ def _closed_with_a_refund() -> Scenario:
     return scenario
 
 
+def _opened_at_the_second_attempt() -> Scenario:
+    """Scores are opened, then a member posts a bad share of the sum and is blamed."""
+    scenario = shared_scenario.at("shared scored 2")
+    scenario.answer()
+    for msp_id in ("DeltaMSP", "EpsilonMSP", "GammaMSP"):
+        scenario.blame(msp_id, "BetaMSP")
+    left = ("DeltaMSP", "EpsilonMSP", "GammaMSP")
+    for msp_id in left:
+        scenario.offer(msp_id, 2)
+    scenario.begin(2)
+    scenario.answer("sum", 2, left)
+    for step in (scenario.release, scenario.publish_model, scenario.settle, scenario.close):
+        step()
+    opened: Scenario = scenario
+    return opened
+
+
+def _made_by_a_second_ceremony() -> Scenario:
+    scenario = shared_scenario.at("shares revealed")
+    for msp_id in ("AlphaMSP", "BetaMSP", "DeltaMSP"):
+        scenario.complain(msp_id, "EpsilonMSP")
+    scenario.close_ceremony()
+    scenario.hold_ceremony("AlphaMSP", "BetaMSP", "DeltaMSP", "GammaMSP", epoch=2)
+    scenario.of_key(shared_scenario.holder("GammaMSP"), "key:RetireEpoch", epoch=2, reason="rotation")
+    made: Scenario = scenario
+    return made
+
+
 def _queries() -> list[Simulation]:
-    scenario = at("settled 2")
+    """Ask everything under a shared key, and about rounds under the other two kinds of key."""
+    scenario: Scenario = shared_scenario.at("shared settled 2")
     governance.propose(scenario)
+    asked = [(scenario, name) for name, evaluated in TRANSACTIONS.items() if evaluated]
+    for other in (at("settled 2"), shared_scenario.at("packed settled 1")):
+        asked += [(other, name) for name in ("round:Get", "round:GetCurrent")]
     found = []
-    for name, evaluated in TRANSACTIONS.items():
-        if evaluated:
-            arguments = [json.dumps(REQUESTS[name])]
-            found.append(scenario.ledger.propose(admin(COORDINATOR), name, arguments, scenario.now))
-            assert found[-1].response.status == 200, found[-1].response.message
+    for asking, name in asked:
+        arguments = [json.dumps(REQUESTS[name])]
+        found.append(asking.ledger.propose(admin(COORDINATOR), name, arguments, asking.now))
+        assert found[-1].response.status == 200, found[-1].response.message
     return found

@@ -7,6 +7,8 @@ from typing import Any
 from tests.chaincode.scenario import AGGREGATOR, COORDINATOR, TASK, digest, spec
 
 _ROUND: dict[str, Any] = {"task_id": TASK, "round": 1}
+_EPOCH: dict[str, Any] = {"task_id": TASK, "epoch": 1}
+_ATTEMPT: dict[str, Any] = {**_ROUND, "attempt": 1}
 _BETA = {"msp_id": "BetaMSP", "name": "Beta", "region": "EU"}
 _ALPHA = {"msp_id": "AlphaMSP", "name": "Alpha", "region": "EU"}
 
@@ -33,7 +35,32 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "public_key_digest": digest("public key"),
         "public_key_bytes": 4096,
     },
-    "key:Get": {"task_id": TASK, "epoch": 1},
+    "key:OpenCeremony": {**_EPOCH, "expires_at": 0},
+    "key:CommitKeyShare": {**_EPOCH, "share_digest": digest("share"), "share_bytes": 4000},
+    "key:RevealKeyShare": {
+        **_EPOCH,
+        "share_digest": digest("share"),
+        "dealing_digest": digest("dealing"),
+        "dealing_bytes": 9000,
+    },
+    "key:ConfirmKey": {**_EPOCH, "joint_key_digest": digest("joint key"), "joint_key_bytes": 8000},
+    "key:Complain": {
+        **_EPOCH,
+        "against": "BetaMSP",
+        "reason": "a wrong share",
+        "evidence_digest": digest("the share"),
+    },
+    "key:CloseCeremony": _EPOCH,
+    "key:RetireEpoch": {**_EPOCH, "reason": "rotation"},
+    "key:GrantKey": {**_EPOCH, "participant_id": "alpha-1", "digest": digest("key"), "size_bytes": 300},
+    "key:Get": _EPOCH,
+    "key:List": {"task_id": TASK},
+    "key:GetCeremony": _EPOCH,
+    "key:ListCeremonies": {"task_id": TASK},
+    "opening:Offer": {**_ATTEMPT, "mask_digest": digest("masks"), "zero_digest": "", "zero_bytes": 0},
+    "opening:Begin": _ATTEMPT,
+    "opening:PostShare": {**_ATTEMPT, "subject": "sum", "digest": digest("share"), "size_bytes": 500},
+    "opening:Blame": {**_ATTEMPT, "against": "BetaMSP", "evidence_digest": digest("share")},
     "task:Create": {"spec": spec()},
     "task:Publish": {"task_id": TASK},
     "task:Register": {"task_id": TASK, "samples": 100},

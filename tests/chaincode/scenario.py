@@ -88,6 +88,8 @@ def silo(name: str, msp_id: str = "") -> Creator:
 class Scenario:
     """A ledger and a clock; one method for each step, each with usable defaults."""
 
+    organizations: tuple[str, ...] = ORGANIZATIONS
+
     def __init__(self) -> None:
         self.ledger = MemoryLedger()
         self.now = MORNING
@@ -115,7 +117,7 @@ class Scenario:
 
     def found(self) -> None:
         organizations = [
-            {"msp_id": name, "name": f"{name} hospital", "region": "EU"} for name in ORGANIZATIONS
+            {"msp_id": name, "name": f"{name} hospital", "region": "EU"} for name in self.organizations
         ]
         self.submit(
             admin("AlphaMSP"),
@@ -188,19 +190,25 @@ class Scenario:
     def seal(self) -> Any:
         return self.in_round(node("AlphaMSP", "verifier"), "round:Seal")
 
+    @property
+    def scores_digest(self) -> str:
+        """Of the list of score ciphertexts that the aggregator proposes and the others attest."""
+        return digest(f"scores {self.number}") if self.number > 1 else ""
+
     def propose(self, **changes: Any) -> Any:
-        scores = digest(f"scores {self.number}") if self.number > 1 else ""
         request = {
             "aggregate_digest": digest(f"aggregate {self.number}"),
             "aggregate_bytes": 900,
-            "scores_digest": scores,
+            "scores_digest": self.scores_digest,
         }
         who = node(AGGREGATOR, "aggregator")
         return self.in_round(who, "round:ProposeAggregate", **{**request, **changes})
 
     def attest(self, msp_id: str, **changes: Any) -> Any:
-        scores = digest(f"scores {self.number}") if self.number > 1 else ""
-        request = {"aggregate_digest": digest(f"aggregate {self.number}"), "scores_digest": scores}
+        request = {
+            "aggregate_digest": digest(f"aggregate {self.number}"),
+            "scores_digest": self.scores_digest,
+        }
         return self.in_round(node(msp_id, "verifier"), "round:AttestAggregate", **{**request, **changes})
 
     def confirm(self) -> Any:

@@ -14,7 +14,6 @@ import bfl_chaincode
 from tests.chaincode.coverage_run import all_simulations
 from tests.chaincode.determinism_scan import OUTSIDE, violations
 from tests.chaincode.refusal_cases import CASES
-from tests.chaincode.scenario import at
 from tests.chaincode.transcript import record, replay
 
 ROOT = Path(bfl_chaincode.__file__).parent
@@ -107,7 +106,7 @@ def test_refusals_are_the_same_words_everywhere() -> None:
         texts = []
         for _ in range(2):
             try:
-                case.act(at(case.stage))
+                case.act(case.begun())
             except Exception as refusal:
                 texts.append(str(refusal))
         assert len(texts) == 2

@@ -15,11 +15,13 @@ from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.errors import parse_code
 from bfl_chaincode.main import TRANSACTIONS
 from bfl_chaincode.shim.stub import Creator
+from tests.chaincode import shared_scenario
 from tests.chaincode.memory_stub import Simulation
 from tests.chaincode.requests import REQUESTS
 from tests.chaincode.scenario import COORDINATOR, KEY_HOLDER, Scenario, admin, at, node, silo
 
 STAGES = ("empty", "published", "funded", "committed 1", "verified 2", "released 1", "modelled 2")
+SHARED_STAGES = ("shares committed", "shares revealed", "begun 1", "sum answered 1", "packed keyed")
 CALLERS: list[Creator] = [
     admin("AlphaMSP"),
     node(COORDINATOR, "coordinator"),
@@ -87,6 +89,7 @@ def _mutated(request: dict[str, Any], source: random.Random) -> Any:
 def test_mutated_requests_end_in_a_result_or_a_coded_refusal(transaction: str) -> None:
     source = random.Random(transaction)
     scenarios = [at(stage) for stage in STAGES]
+    scenarios += [shared_scenario.at(stage) for stage in SHARED_STAGES]
     for _ in range(MUTATIONS_OF_EACH):
         text = json.dumps(_mutated(REQUESTS[transaction], source))
         if source.random() < 0.2:

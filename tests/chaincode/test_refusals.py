@@ -22,7 +22,7 @@ OF_MEMBERS = [name for name in SUBMITTED if name != "federation:Found"]
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_contract_refuses_what_its_rules_forbid(case: Case) -> None:
-    scenario = at(case.stage)
+    scenario = case.begun()
     with pytest.raises(Refused) as refused:
         case.act(scenario)
     assert refused.value.code == case.code, str(refused.value)
@@ -31,7 +31,7 @@ def test_the_contract_refuses_what_its_rules_forbid(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_refusal_names_its_rule_and_what_to_do(case: Case) -> None:
     with pytest.raises(Refused) as refused:
-        case.act(at(case.stage))
+        case.act(case.begun())
     kind = refusals.registry()[case.code]
     assert f"; the rule: {kind.rule}; {kind.remedy}" in refused.value.text
     assert not refused.value.text.startswith(";"), "it does not say what was found"
@@ -158,6 +158,18 @@ MALFORMED: list[tuple[int, str, str]] = [
     (113, "task:Create", json.dumps({"spec": spec(training__learning_rate="nan")})),
     (114, "reward:Statement", '{"account":"bank"}'),
     (114, "reward:Statement", '{"account":"org:"}'),
+    (105, "opening:PostShare", json.dumps({**REQUESTS["opening:PostShare"], "subject": "key"})),
+    (107, "task:Create", json.dumps({"spec": spec(roles__key_members=["1MSP"])})),
+    (107, "task:Create", json.dumps({"spec": spec(roles__key_holder="1MSP")})),
+    (108, "opening:Offer", json.dumps({**REQUESTS["opening:Offer"], "mask_digest": ""})),
+    (110, "opening:Begin", json.dumps({**REQUESTS["opening:Begin"], "attempt": 0})),
+    (110, "key:OpenCeremony", json.dumps({**REQUESTS["key:OpenCeremony"], "expires_at": -1})),
+    (110, "task:Create", json.dumps({"spec": spec(schedule__share_seconds=86_401)})),
+    (110, "task:Create", json.dumps({"spec": spec(schedule__share_seconds=0)})),
+    (110, "task:Create", json.dumps({"spec": spec(encryption__threshold=33)})),
+    (112, "task:Create", json.dumps({"spec": spec(roles__key_members=[f"M{n}" for n in range(33)])})),
+    *[(116, "task:Register", json.dumps({**REQUESTS["task:Register"], "transport_key": key}))
+      for key in ("a" * 63, "a" * 62, "A" * 64, "g" * 64, "a" * 65, "a" * 4098)],
 ]  # fmt: skip
 
 

@@ -142,6 +142,12 @@ def test_the_key_holder_helps_out_when_too_few_are_left() -> None:
     assert found == ("BetaMSP", "GammaMSP")
 
 
+def test_who_holds_but_a_share_of_a_key_holds_updates_too() -> None:
+    shared = {"roles__key_holder": "", "roles__key_members": ["AlphaMSP", "GammaMSP"]}
+    found = selection.holders(task(**shared, encryption__scheme="threshold"), organizations())
+    assert found == ("BetaMSP", "AlphaMSP", "DeltaMSP", "GammaMSP")
+
+
 @pytest.mark.parametrize("suspended", [("BetaMSP",), ("AlphaMSP", "DeltaMSP", "GammaMSP")])
 def test_without_the_aggregator_or_enough_others_nobody_holds_updates(suspended: tuple[str, ...]) -> None:
     with pytest.raises(refusals.TooFewHolders):

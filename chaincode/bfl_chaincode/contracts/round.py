@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from bfl_chaincode import commands
 from bfl_chaincode.api.records import (
+    PACKED_SCHEME,
     Attestation,
+    Blame,
+    DecryptionShare,
     KeyEpoch,
+    KeyGrant,
+    Opening,
     Organization,
     Participant,
     Progress,
@@ -15,10 +20,13 @@ from bfl_chaincode.api.records import (
     RoundView,
     ScoreSheet,
     Settlement,
+    ShareOffer,
     Task,
     UpdateCommitment,
 )
+from bfl_chaincode.contracts.loading import opening_evidence, task_and_round
 from bfl_chaincode.contracts.transaction import answer, query, submission
+from bfl_chaincode.rules import openings
 from bfl_chaincode.rules import rounds as rules
 from bfl_chaincode.shim.contract_api import Contract, TransactionContext
 from bfl_chaincode.world_state import WorldState
@@ -53,13 +61,17 @@ class RoundContract(Contract):
         """Bind the calling participant to its encrypted update. Writes no key that another participant reads."""
         tx = await submission(ctx, request, commands.CommitUpdate)
         task_id, number, name = tx.command.task_id, tx.command.round, tx.call.caller.common_name
-        round_ = await tx.state.get(Round, task_id, number)
+        task, round_ = await task_and_round(tx.state, tx.command)
         participant = await tx.state.find(Participant, name)
         registration = await tx.state.find(Registration, task_id, name)
         update = rules.commit(tx.command, round_, participant, registration, tx.call)
+        rules.require_mask(tx.command, task)
         await tx.state.require_absent(UpdateCommitment, task_id, number, name)
-        await tx.state.require_new_digest(task_id, update.digest)
-        await tx.state.put_digest(task_id, update.digest)
+        parts = [digest for digest in (update.digest, update.mask_digest) if digest]
+        for digest in parts:
+            await tx.state.require_new_digest(task_id, digest)
+        for digest in parts:
+            await tx.state.put_digest(task_id, digest)
         return await tx.commit(update, refs=[name, update.digest])
 
     async def AcknowledgeUpload(self, ctx: TransactionContext, request: str) -> str:
@@ -77,7 +89,7 @@ class RoundContract(Contract):
     async def Seal(self, ctx: TransactionContext, request: str) -> str:
         """Fix the members once everybody has delivered or the deadline has passed; too few abort the round."""
         tx = await submission(ctx, request, commands.RoundName)
-        task, round_ = await _task_and_round(tx.state, tx.command)
+        task, round_ = await task_and_round(tx.state, tx.command)
         updates = await tx.state.list(UpdateCommitment, round_.task_id, round_.number)
         receipts = await tx.state.list(Receipt, round_.task_id, round_.number)
         sealed = rules.seal(task, round_, updates, receipts, tx.call)
@@ -86,14 +98,14 @@ class RoundContract(Contract):
     async def ProposeAggregate(self, ctx: TransactionContext, request: str) -> str:
         """Take the digests of the aggregate and of the score ciphertexts from the aggregator."""
         tx = await submission(ctx, request, commands.ProposeAggregate)
-        task, round_ = await _task_and_round(tx.state, tx.command)
+        task, round_ = await task_and_round(tx.state, tx.command)
         proposed = rules.propose(tx.command, task, round_, tx.call)
         return await tx.commit(proposed, refs=[proposed.aggregate_digest])
 
     async def AttestAggregate(self, ctx: TransactionContext, request: str) -> str:
         """Note what another organization found when it computed the aggregate again."""
         tx = await submission(ctx, request, commands.AttestAggregate)
-        task, round_ = await _task_and_round(tx.state, tx.command)
+        task, round_ = await task_and_round(tx.state, tx.command)
         found = rules.attest(tx.command, task, round_, tx.call)
         await tx.state.require_absent(Attestation, found.task_id, found.round, found.msp_id)
         return await tx.commit(found, refs=[found.msp_id, found.aggregate_digest])
@@ -101,38 +113,39 @@ class RoundContract(Contract):
     async def ConfirmAggregate(self, ctx: TransactionContext, request: str) -> str:
         """Hold the aggregate for verified once enough organizations state the same."""
         tx = await submission(ctx, request, commands.RoundName)
-        task, round_ = await _task_and_round(tx.state, tx.command)
+        task, round_ = await task_and_round(tx.state, tx.command)
         attestations = await tx.state.list(Attestation, round_.task_id, round_.number)
         confirmed = rules.confirm(task, round_, attestations, tx.call)
         return await tx.commit(confirmed, refs=[confirmed.aggregate_digest])
 
     async def PostScores(self, ctx: TransactionContext, request: str) -> str:
-        """Take the opened scores of exactly the members from the key holder."""
+        """Take the opened scores of exactly the members from who holds the key, or a share of it."""
         tx = await submission(ctx, request, commands.PostScores)
-        task, round_ = await _task_and_round(tx.state, tx.command)
-        sheet = rules.post_scores(tx.command, task, round_, tx.call)
+        task, round_ = await task_and_round(tx.state, tx.command)
+        evidence = await opening_evidence(tx.state, task, round_)
+        sheet = openings.post_scores(tx.command, evidence, tx.call)
         await tx.state.require_absent(ScoreSheet, sheet.task_id, sheet.round)
         return await tx.commit(sheet, refs=[sheet.direction_digest])
 
     async def ReleaseShare(self, ctx: TransactionContext, request: str) -> str:
-        """Take the digest of the opened sum from the key holder."""
+        """Take the digest of the opened sum from who holds the key, or a share of it."""
         tx = await submission(ctx, request, commands.ReleaseShare)
-        task, round_ = await _task_and_round(tx.state, tx.command)
-        scores = await tx.state.find(ScoreSheet, round_.task_id, round_.number)
-        released = rules.release(tx.command, task, round_, scores, tx.call)
+        task, round_ = await task_and_round(tx.state, tx.command)
+        evidence = await opening_evidence(tx.state, task, round_)
+        released = openings.release(tx.command, evidence, tx.call)
         return await tx.commit(released, refs=[released.sum_digest])
 
     async def PublishModel(self, ctx: TransactionContext, request: str) -> str:
         """Take the new model, its direction and its metrics from the coordinator."""
         tx = await submission(ctx, request, commands.PublishModel)
-        task, round_ = await _task_and_round(tx.state, tx.command)
+        task, round_ = await task_and_round(tx.state, tx.command)
         published, model = rules.publish(tx.command, task, round_, tx.call)
         return await tx.commit(model, published, refs=[model.digest])
 
     async def Abort(self, ctx: TransactionContext, request: str) -> str:
         """Give a round up before its sum is opened."""
         tx = await submission(ctx, request, commands.Abort)
-        task, round_ = await _task_and_round(tx.state, tx.command)
+        task, round_ = await task_and_round(tx.state, tx.command)
         coordinator = await tx.state.get(Organization, task.spec.roles.coordinator)
         return await tx.commit(rules.abort(task, coordinator, round_, tx.command.reason, tx.call))
 
@@ -151,18 +164,16 @@ class RoundContract(Contract):
         )
 
 
-async def _task_and_round(state: WorldState, command: commands.AnyRound) -> tuple[Task, Round]:
-    task = await state.get(Task, command.task_id)
-    return task, await state.get(Round, command.task_id, command.round)
-
-
 async def _view(state: WorldState, task_id: str, round_: Round | None) -> RoundView:
     task, progress = await state.get(Task, task_id), await state.get(Progress, task_id)
     registrations = await state.list(Registration, task_id)
     if round_ is None:
         epochs = await state.list(KeyEpoch, task_id)
-        return RoundView(task, epochs[-1] if epochs else None, None, registrations)
+        newest = epochs[-1] if epochs else None
+        grants = await _grants(state, task, newest.epoch) if newest else ()
+        return RoundView(task, newest, None, registrations, grants=grants)
     name = (task_id, round_.number)
+    shared = bool(task.spec.roles.key_members)
     return RoundView(
         task=task,
         key_epoch=await state.get(KeyEpoch, task_id, round_.epoch),
@@ -174,4 +185,14 @@ async def _view(state: WorldState, task_id: str, round_: Round | None) -> RoundV
         scores=await state.find(ScoreSheet, *name),
         settlement=await state.find(Settlement, *name),
         settled_rounds=progress.settled,
+        openings=await state.list(Opening, *name) if shared else (),
+        offers=await state.list(ShareOffer, *name) if shared else (),
+        shares=await state.list(DecryptionShare, *name) if shared else (),
+        blames=await state.list(Blame, *name) if shared else (),
+        grants=await _grants(state, task, round_.epoch),
     )
+
+
+async def _grants(state: WorldState, task: Task, epoch: int) -> tuple[KeyGrant, ...]:
+    packed = task.spec.encryption.scheme == PACKED_SCHEME
+    return await state.list(KeyGrant, task.spec.task_id, epoch) if packed else ()

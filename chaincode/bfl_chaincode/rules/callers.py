@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bfl_chaincode.api import refusals
@@ -57,6 +58,20 @@ def require_coordinator(call: Call, task: Task) -> None:
     """The coordinator of the organization that the task names."""
     require_role(call, NodeRole.COORDINATOR)
     require_organization(call, task.spec.roles.coordinator)
+
+
+def require_key_holder(call: Call, task: Task) -> None:
+    """The key holder of an organization that holds the task's key or a share of it."""
+    require_role(call, NodeRole.KEY_HOLDER)
+    holders = task.spec.roles.key_holders
+    if call.caller.msp_id not in holders:
+        raise refusals.WrongOrganization(f"{call} is not of {' or '.join(holders)}")
+
+
+def require_key_member(call: Call, members: Sequence[str]) -> None:
+    """An organization that makes a shared key, or holds a share of it."""
+    if call.caller.msp_id not in members:
+        raise refusals.NotAKeyMember(f"{call} is of none of {', '.join(members) or 'no members'}")
 
 
 def require_payer(call: Call, task: Task) -> None:

@@ -1,7 +1,7 @@
 """The life of a round: the table of phases, and what each step asks for.
 
-Rules about evidence take the records that prove it. Who takes part is left to `selection`, who is paid to
-`rewards`.
+Rules about evidence take the records that prove it. Who takes part is left to `selection`, how a sum is opened to
+`openings`, who is paid to `rewards`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from bfl_chaincode import commands
 from bfl_chaincode.api import refusals
 from bfl_chaincode.api.records import (
+    THRESHOLD_SCHEME,
     Attestation,
     KeyEpoch,
     Metrics,
@@ -25,13 +26,11 @@ from bfl_chaincode.api.records import (
     Receipt,
     Registration,
     Round,
-    Score,
-    ScoreSheet,
     Task,
     TaskStatus,
     UpdateCommitment,
 )
-from bfl_chaincode.rules import callers, selection
+from bfl_chaincode.rules import callers, epochs, selection
 from bfl_chaincode.rules.callers import Call
 from bfl_chaincode.rules.tasks import (
     BYTES_PER_PARAMETER,
@@ -39,8 +38,6 @@ from bfl_chaincode.rules.tasks import (
     require_between_rounds,
     require_status,
 )
-
-BYTES_PER_SUM_ENTRY = 8
 
 MOVES: Mapping[Phase, tuple[Phase, ...]] = {
     Phase.OPEN: (Phase.COLLECTING, Phase.ABORTED),
@@ -90,6 +87,8 @@ def open_round(standing: Standing, call: Call) -> tuple[Round, Progress]:
     require_between_rounds(previous)
     if progress.settled >= task.spec.schedule.rounds:
         raise refusals.RoundsExhausted(f"{progress.settled} rounds are settled")
+    epoch = newest_epoch(task, standing.epochs)
+    epochs.require_usable(epoch, call)
     base, direction, previous_sum = _inherited(task, previous)
     number = progress.round + 1
     candidates = selection.eligible(standing.registrations, standing.participants, standing.organizations)
@@ -97,7 +96,7 @@ def open_round(standing: Standing, call: Call) -> tuple[Round, Progress]:
         task_id=task.spec.task_id,
         number=number,
         phase=Phase.OPEN,
-        epoch=newest_epoch(task, standing.epochs).epoch,
+        epoch=epoch.epoch,
         cohort=selection.cohort(task, candidates, selection.seed(task, number, previous_sum)),
         holders=selection.holders(task, standing.organizations),
         base_model_digest=base,
@@ -149,7 +148,19 @@ def commit(
         weight=command.weight,
         committed_at=call.at,
         transaction_id=call.transaction_id,
+        mask_digest=command.mask_digest,
+        mask_bytes=command.mask_bytes,
     )
+
+
+def require_mask(command: commands.CommitUpdate, task: Task) -> None:
+    """Under a threshold key, and only there, the mask part of an update is a blob of its own."""
+    wanted = task.spec.encryption.scheme == THRESHOLD_SCHEME
+    if bool(command.mask_digest) is not wanted or bool(command.mask_bytes) is not wanted:
+        raise refusals.MaskMisplaced(
+            f"mask digest {command.mask_digest!r} of {command.mask_bytes} bytes, scheme "
+            f"{task.spec.encryption.scheme!r}"
+        )
 
 
 def acknowledge(
@@ -217,9 +228,12 @@ def propose(command: commands.ProposeAggregate, task: Task, round_: Round, call:
     callers.require_role(call, NodeRole.AGGREGATOR)
     callers.require_organization(call, task.spec.roles.aggregator)
     require_phase(round_, Phase.SEALED)
-    if bool(command.scores_digest) != bool(round_.direction_digest):
+    # under a joint key, score directions are drawn only when the round is opened: there is nothing to attest yet
+    scored = bool(round_.direction_digest) and task.spec.encryption.scheme != THRESHOLD_SCHEME
+    if bool(command.scores_digest) != scored:
         raise refusals.ScoresDigestMisplaced(
-            f"scores digest {command.scores_digest!r}, direction {round_.direction_digest!r}"
+            f"scores digest {command.scores_digest!r}, direction {round_.direction_digest!r}, "
+            f"scheme {task.spec.encryption.scheme}"
         )
     return move(
         round_,
@@ -260,41 +274,7 @@ def confirm(task: Task, round_: Round, attestations: Sequence[Attestation], call
     return move(round_, Phase.VERIFIED, call)
 
 
-# --- opening the sum ----------------------------------------------------------------------------
-
-
-def post_scores(command: commands.PostScores, task: Task, round_: Round, call: Call) -> ScoreSheet:
-    """Take the opened scalars, one for each member and nobody else."""
-    _require_key_holder(task, call)
-    require_phase(round_, Phase.VERIFIED)
-    if not round_.direction_digest:
-        raise refusals.NoDirection(f"round {round_.number} has none")
-    scored = sorted(command.scores, key=lambda score: score.participant_id)
-    if tuple(score.participant_id for score in scored) != round_.members:
-        raise refusals.MembersDiffer(f"{len(scored)} scores were sent for {len(round_.members)} members")
-    return ScoreSheet(
-        task_id=command.task_id,
-        round=command.round,
-        direction_digest=round_.direction_digest,
-        scores=tuple(Score(score.participant_id, score.alignment) for score in scored),
-        posted_at=call.at,
-    )
-
-
-def release(
-    command: commands.ReleaseShare, task: Task, round_: Round, scores: ScoreSheet | None, call: Call
-) -> Round:
-    """Take the digest of the opened sum of exactly the verified aggregate."""
-    _require_key_holder(task, call)
-    require_phase(round_, Phase.VERIFIED)
-    if command.aggregate_digest != round_.aggregate_digest:
-        raise refusals.DigestDiffers(
-            f"{command.aggregate_digest} was opened, {round_.aggregate_digest} was verified"
-        )
-    if round_.direction_digest and scores is None:
-        raise refusals.ScoresNotPosted(f"round {round_.number} has a direction and no scores")
-    _require_size(command.sum_bytes, BYTES_PER_SUM_ENTRY, task)
-    return move(round_, Phase.RELEASED, call, sum_digest=command.sum_digest, sum_bytes=command.sum_bytes)
+# --- after the opening ----------------------------------------------------------------------------
 
 
 def publish(
@@ -303,7 +283,7 @@ def publish(
     """Take the new model and the direction of the opened sum; everybody can compute both again."""
     callers.require_coordinator(call, task)
     require_phase(round_, Phase.RELEASED)
-    _require_size(command.model_bytes, BYTES_PER_PARAMETER, task)
+    require_size(command.model_bytes, BYTES_PER_PARAMETER, task)
     published = move(
         round_,
         Phase.PUBLISHED,
@@ -335,12 +315,7 @@ def abort(task: Task, coordinator: Organization, round_: Round, reason: str, cal
     return move(round_, Phase.ABORTED, call, reason=reason)
 
 
-def _require_key_holder(task: Task, call: Call) -> None:
-    callers.require_role(call, NodeRole.KEY_HOLDER)
-    callers.require_organization(call, task.spec.roles.key_holder)
-
-
-def _require_size(found: int, each: int, task: Task) -> None:
+def require_size(found: int, each: int, task: Task) -> None:
     expected = each * task.spec.model.parameter_count
     if found != expected:
         raise refusals.SizeDiffers(f"{found} bytes, not {expected}")

@@ -50,7 +50,8 @@ def ticket(drawn_with: str, participant_id: str) -> str:
 def holders(task: Task, organizations: Sequence[Organization]) -> tuple[str, ...]:
     """Return who takes uploads: the aggregator's organization first, then those that hold no key.
 
-    Where that leaves fewer than `receipts`, the key holder's organization helps out. Raises TooFewHolders.
+    Where that leaves fewer than `receipts`, the key holder's organization helps out. Who holds but a share of a key
+    opens nothing and is left out nowhere. Raises TooFewHolders.
     """
     roles, needed = task.spec.roles, task.spec.verification.receipts
     active = sorted(item.msp_id for item in organizations if item.active)

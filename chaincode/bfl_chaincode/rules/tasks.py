@@ -8,10 +8,10 @@ from dataclasses import replace
 from bfl_chaincode import commands
 from bfl_chaincode.api import canonical, refusals
 from bfl_chaincode.api.records import (
+    PACKED_SCHEME,
     KeyEpoch,
     Metrics,
     ModelRecord,
-    NodeRole,
     Organization,
     Participant,
     Phase,
@@ -67,29 +67,6 @@ def publish(task: Task, call: Call) -> tuple[Task, ModelRecord]:
     return move(task, TaskStatus.PUBLISHED, call), initial
 
 
-def open_epoch(command: commands.OpenEpoch, task: Task, epochs: Sequence[KeyEpoch], call: Call) -> KeyEpoch:
-    """Bind a public key to the task; rounds opened from now on use it."""
-    callers.require_role(call, NodeRole.KEY_HOLDER)
-    callers.require_organization(call, task.spec.roles.key_holder)
-    require_status(task, TaskStatus.PUBLISHED, TaskStatus.RUNNING)
-    if command.epoch <= len(epochs):
-        raise refusals.KeyEpochExists(f"epoch {command.epoch} of {command.task_id} is open")
-    if command.epoch != len(epochs) + 1:
-        raise refusals.EpochOutOfOrder(f"epoch {command.epoch} was sent, {len(epochs) + 1} is next")
-    wanted = task.spec.encryption.parameters_digest
-    if command.parameters_digest != wanted:
-        raise refusals.ParametersDiffer(f"the key has {command.parameters_digest}, the task {wanted}")
-    return KeyEpoch(
-        task_id=command.task_id,
-        epoch=command.epoch,
-        msp_id=call.caller.msp_id,
-        parameters_digest=command.parameters_digest,
-        public_key_digest=command.public_key_digest,
-        public_key_bytes=command.public_key_bytes,
-        opened_at=call.at,
-    )
-
-
 def register(
     command: commands.Register, task: Task, participant: Participant | None, call: Call
 ) -> Registration:
@@ -102,8 +79,15 @@ def register(
         raise refusals.TooFewSamples(f"{command.samples} samples, and the task asks for {least}")
     if command.samples > most:
         raise refusals.WeightExceeded(f"{command.samples} samples are above {most} by themselves")
+    if task.spec.encryption.scheme == PACKED_SCHEME and not command.transport_key:
+        raise refusals.TransportKeyMissing(f"{enrolled.participant_id} sent none")
     return Registration(
-        command.task_id, enrolled.participant_id, enrolled.msp_id, command.samples, registered_at=call.at
+        task_id=command.task_id,
+        participant_id=enrolled.participant_id,
+        msp_id=enrolled.msp_id,
+        samples=command.samples,
+        registered_at=call.at,
+        transport_key=command.transport_key,
     )
 
 

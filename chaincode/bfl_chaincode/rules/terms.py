@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 
 from bfl_chaincode.api import refusals
-from bfl_chaincode.api.records import Organization, TaskSpec
+from bfl_chaincode.api.records import THRESHOLD_SCHEME, Organization, TaskSpec
 from bfl_chaincode.limits import SUM_LIMIT
 from bfl_chaincode.rules.federation import require_distinct
 
 
 def require_coherent(spec: TaskSpec, organizations: Sequence[Organization]) -> None:
     """Raise the refusal of the first rule that the terms break."""
+    _require_keys(spec)
     _require_roles(spec, [item.msp_id for item in organizations if item.active])
     _require_tensors(spec)
     _require_decimals(spec)
@@ -21,8 +22,32 @@ def require_coherent(spec: TaskSpec, organizations: Sequence[Organization]) -> N
     _require_pool(spec)
 
 
+def _require_keys(spec: TaskSpec) -> None:
+    """One organization holds the key, or the scheme is the one whose key is shared."""
+    roles, threshold, scheme = spec.roles, spec.encryption.threshold, spec.encryption.scheme
+    if scheme != THRESHOLD_SCHEME:
+        if roles.key_members or threshold or not roles.key_holder:
+            raise refusals.KeyTermsContradict(f"scheme {scheme!r}, {_key_terms(spec)}")
+        return
+    if roles.key_holder or not roles.key_members:
+        raise refusals.KeyTermsContradict(f"scheme {scheme!r}, {_key_terms(spec)}")
+    require_distinct(roles.key_members, "roles.key_members")
+    if tuple(sorted(roles.key_members)) != roles.key_members:
+        raise refusals.MembersNotSorted(f"they are {', '.join(roles.key_members)}")
+    if not 2 <= threshold <= len(roles.key_members):
+        raise refusals.ThresholdOutOfRange(f"threshold {threshold}, {len(roles.key_members)} members")
+
+
+def _key_terms(spec: TaskSpec) -> str:
+    roles = spec.roles
+    return (
+        f"key holder {roles.key_holder!r}, {len(roles.key_members)} members, "
+        f"threshold {spec.encryption.threshold}"
+    )
+
+
 def _require_roles(spec: TaskSpec, active: Sequence[str]) -> None:
-    for msp_id in (spec.roles.coordinator, spec.roles.aggregator, spec.roles.key_holder):
+    for msp_id in (spec.roles.coordinator, spec.roles.aggregator, *spec.roles.key_holders):
         if msp_id not in active:
             raise refusals.RoleOrganizationUnknown(f"{msp_id} is no active member")
     if spec.roles.aggregator == spec.roles.key_holder:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from tests.chaincode.refusal_cases.federation import FEDERATION
 from tests.chaincode.refusal_cases.governance import GOVERNANCE
+from tests.chaincode.refusal_cases.key import KEYS
 from tests.chaincode.refusal_cases.moves import Case
+from tests.chaincode.refusal_cases.opening import OPENINGS
 from tests.chaincode.refusal_cases.reward import MONEY
 from tests.chaincode.refusal_cases.round import ROUNDS
 from tests.chaincode.refusal_cases.task import TASKS
 
-CASES: list[Case] = [*FEDERATION, *TASKS, *ROUNDS, *MONEY, *GOVERNANCE]
+CASES: list[Case] = [*FEDERATION, *TASKS, *KEYS, *ROUNDS, *OPENINGS, *MONEY, *GOVERNANCE]

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tests.chaincode.scenario import COORDINATOR, TASK, Scenario, admin, node, silo
+from tests.chaincode import shared_scenario
+from tests.chaincode.scenario import COORDINATOR, TASK, Scenario, admin, at, node, silo
 
-Act: TypeAlias = Callable[[Scenario], Any]
+# what a scenario is depends on the stage: a Scenario, or one of the two of `shared_scenario`
+Act: TypeAlias = Callable[[Any], Any]
 
 COORD = node(COORDINATOR, "coordinator")
 STRANGE = node("BetaMSP", "coordinator")
@@ -29,6 +31,10 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.transaction} refuses ({self.code}) {self.why}"
+
+    def begun(self) -> Any:
+        """Return the scenario at this case's stage."""
+        return shared_scenario.at(self.stage) if self.stage in shared_scenario.STAGES else at(self.stage)
 
 
 def found(s: Scenario, who: Any, *names: str) -> Any:

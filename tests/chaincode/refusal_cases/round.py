@@ -197,6 +197,8 @@ ROUNDS = [
          lambda s: s.propose(scores_digest=digest("scores"))),
     Case("round:ProposeAggregate", 510, "no scores in a round with a direction", "sealed 2",
          lambda s: s.propose(scores_digest="")),
+    Case("round:ProposeAggregate", 510, "scores under a shared key", "shared sealed 2",
+         lambda s: s.propose(scores_digest=digest("scores"))),
     Case("round:AttestAggregate", 205, "an aggregator", "aggregated 1",
          lambda s: _attest(s, node(AGGREGATOR, "aggregator"))),
     Case("round:AttestAggregate", 307, "an unknown task", "aggregated 1",

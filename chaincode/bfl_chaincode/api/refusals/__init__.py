@@ -8,6 +8,7 @@ lists them all, and a test holds that table against this package.
 from __future__ import annotations
 
 from bfl_chaincode.api.refusals.base import RuleRefusal as RuleRefusal
+from bfl_chaincode.api.refusals.keys import *  # noqa: F403
 from bfl_chaincode.api.refusals.requests import *  # noqa: F403
 from bfl_chaincode.api.refusals.rules import *  # noqa: F403
 

@@ -97,6 +97,12 @@ class Repeated(RuleRefusal):
     remedy = "send each once"
 
 
+class MalformedKey(RuleRefusal):
+    code = 116
+    rule = "a transport key has 64 to 4096 lower-case hexadecimal digits, an even number"
+    remedy = "send the public key's bytes in hex"
+
+
 class RolesNotSeparated(RuleRefusal):
     code = 120
     rule = "the aggregator's organization is never the key holder's"
@@ -143,6 +149,24 @@ class PoolTooSmall(RuleRefusal):
     code = 127
     rule = "incentive.per_round x schedule.rounds is at most incentive.pool"
     remedy = "raise the pool or lower per_round"
+
+
+class KeyTermsContradict(RuleRefusal):
+    code = 128
+    rule = "a task of scheme threshold has key_members and a threshold, any other has one key_holder"
+    remedy = 'leave key_holder "" and name members and threshold, or name the key holder alone'
+
+
+class ThresholdOutOfRange(RuleRefusal):
+    code = 129
+    rule = "encryption.threshold is at least 2 and at most the number of key_members"
+    remedy = "name more members or another threshold"
+
+
+class MembersNotSorted(RuleRefusal):
+    code = 130
+    rule = "roles.key_members are in sorted order"
+    remedy = "sort them"
 
 
 # --- 2xx: the caller ------------------------------------------------------------------------------

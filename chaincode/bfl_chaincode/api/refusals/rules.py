@@ -59,7 +59,7 @@ class TaskExists(RuleRefusal):
 class KeyEpochMissing(RuleRefusal):
     code = 309
     rule = "the key epoch is open"
-    remedy = "have the key holder submit key:OpenEpoch"
+    remedy = "have the key holder submit key:OpenEpoch, or the key members hold a ceremony (key:OpenCeremony)"
 
 
 class KeyEpochExists(RuleRefusal):
@@ -274,7 +274,7 @@ class ParametersDiffer(RuleRefusal):
 
 class EpochOutOfOrder(RuleRefusal):
     code = 508
-    rule = "key epochs are numbered 1, 2, 3 without gaps"
+    rule = "single keys of a task, and its key ceremonies, are numbered 1, 2, 3 without gaps"
     remedy = "open the epoch named"
 
 
@@ -286,8 +286,8 @@ class TooFewHolders(RuleRefusal):
 
 class ScoresDigestMisplaced(RuleRefusal):
     code = 510
-    rule = "there is a scores digest exactly when the round has a direction to score against"
-    remedy = 'send the digest of the score list, or "" in a round without direction'
+    rule = "there is a scores digest exactly when a single key holder scores the round against a direction"
+    remedy = 'send the digest of the score list, or "" without direction and under a shared key'
 
 
 class OwnAggregate(RuleRefusal):
