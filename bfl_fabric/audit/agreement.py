@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bfl_chaincode.api.records import Attestation, Phase, Round, ScoreSheet, Task
+from bfl_chaincode.api.records import THRESHOLD_SCHEME, Attestation, Phase, Round, ScoreSheet, Task
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded
 from bfl_fabric.audit.phases import name_of
@@ -47,7 +47,7 @@ def _check_course(
     for version in versions:
         match version.value.phase:
             case Phase.AGGREGATED:
-                _check_proposal(version, findings)
+                _check_proposal(version, task, findings)
             case Phase.VERIFIED:
                 _check_quorum(history, version, task, findings)
             case Phase.RELEASED:
@@ -56,10 +56,12 @@ def _check_course(
                 _check_publication(version, task, findings)
 
 
-def _check_proposal(proposed: Recorded[Round], findings: Findings) -> None:
+def _check_proposal(proposed: Recorded[Round], task: Task, findings: Findings) -> None:
+    """Under a joint key there are no score ciphertexts: key members make scores of the uploads themselves."""
     record = proposed.value
-    if not record.aggregate_digest or bool(record.scores_digest) != bool(record.direction_digest):
-        text = f"the aggregate of {name_of(record)} lacks its digest, or has scores without a direction"
+    scored = record.direction_digest and task.spec.encryption.scheme != THRESHOLD_SCHEME
+    if not record.aggregate_digest or bool(record.scores_digest) != bool(scored):
+        text = f"the aggregate of {name_of(record)} lacks its digest, or has scores where none belong"
         findings.fail(Check.ATTESTATIONS, text, proposed.place)
 
 

@@ -33,6 +33,7 @@ class Sender(Enum):
     ADMIN = auto()
     PAYER = auto()
     ENDER = auto()
+    RETIRER = auto()
     PARTICIPANT = auto()
     ROLE = auto()
 
@@ -63,6 +64,14 @@ RIGHTS: Mapping[str, Right] = {
     "federation:Leave": _sent("participant"),
     "federation:AnnounceNode": _sent("node"),
     "key:OpenEpoch": _role("epoch", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
+    "key:OpenCeremony": _role("ceremony", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
+    "key:CommitKeyShare": _role("keycommitment", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
+    "key:RevealKeyShare": _role("keyreveal", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
+    "key:ConfirmKey": _role("keyconfirmation", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
+    "key:Complain": _role("keycomplaint", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
+    "key:CloseCeremony": _sent("ceremony epoch"),
+    "key:RetireEpoch": _sent("epoch", Sender.RETIRER),
+    "key:GrantKey": _role("keygrant", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
     "task:Create": _role("task progress", Home.COORDINATOR, NodeRole.COORDINATOR),
     "task:Publish": _role("task model", Home.COORDINATOR, NodeRole.COORDINATOR),
     "task:Register": _sent("registration", Sender.PARTICIPANT),
@@ -79,6 +88,10 @@ RIGHTS: Mapping[str, Right] = {
     "round:ConfirmAggregate": _sent("round"),
     "round:PostScores": _role("scores", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
     "round:ReleaseShare": _role("round", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
+    "opening:Offer": _role("offer", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
+    "opening:Begin": _sent("opening"),
+    "opening:PostShare": _role("share", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
+    "opening:Blame": _role("blame", Home.KEY_HOLDER, NodeRole.KEY_HOLDER),
     "round:PublishModel": _role("round model", Home.COORDINATOR, NodeRole.COORDINATOR),
     "round:Abort": _sent("round", Sender.ENDER),
     "reward:Mint": _sent("entry", Sender.ADMIN),
@@ -137,6 +150,8 @@ def _unfit(history: History, transaction: Transaction, right: Right, roles: Role
             fit = admin or coordinator
         case Sender.ENDER:
             fit = roles is not None and _may_end(history, transaction, roles)
+        case Sender.RETIRER:
+            fit = roles is not None and _may_retire(transaction, roles)
         case Sender.PARTICIPANT:
             fit = transaction.role == NodeRole.PARTICIPANT.value and _is_enrolled(history, transaction)
         case Sender.ROLE:
@@ -152,6 +167,13 @@ def _may_end(history: History, transaction: Transaction, roles: RoleTerms) -> bo
     if home is not None and not home.value.active:
         return transaction.ou == "admin"
     return transaction.role == NodeRole.COORDINATOR.value and transaction.msp_id == roles.coordinator
+
+
+def _may_retire(transaction: Transaction, roles: RoleTerms) -> bool:
+    """The coordinator, or a key holder of an organization that holds the key or a share of it."""
+    if transaction.role == NodeRole.COORDINATOR.value:
+        return transaction.msp_id == roles.coordinator
+    return transaction.role == NodeRole.KEY_HOLDER.value and transaction.msp_id in roles.key_holders
 
 
 def _roles(history: History, transaction: Transaction) -> RoleTerms | None:
@@ -171,7 +193,7 @@ def _at_home(home: Home, roles: RoleTerms, msp_id: str) -> bool:
         case Home.NOT_AGGREGATOR:
             return msp_id != roles.aggregator
         case Home.KEY_HOLDER:
-            return msp_id == roles.key_holder
+            return msp_id in roles.key_holders
         case Home.ANY:
             return True
 

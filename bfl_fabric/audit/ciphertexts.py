@@ -1,19 +1,19 @@
 """The encrypted half of a round, computed again: the gate for every update, the aggregate, the score ciphertexts.
 
-Decides what must be bit for bit the same, with public material only. What came out of the opening is left to
-`opened`.
+Decides what must be bit for bit the same, with public material only. Under a joint key there are no score ciphertexts.
+What came out of the opening is left to `opened`, and to `shared_rounds`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bfl_chaincode.api import canonical
-from bfl_chaincode.api.records import KeyEpoch, Phase, Round, TaskSpec, UpdateCommitment
+from bfl_chaincode.api.records import EncryptionTerms, KeyEpoch, Phase, Round, TaskSpec, UpdateCommitment
 from bfl_fabric.audit.blobs import Blobs
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded
@@ -23,6 +23,8 @@ from bfl_fabric.errors import BflError
 
 if TYPE_CHECKING:
     from bfl_fabric.domain.ports import Int8Vector
+
+S = TypeVar("S", bound=AggregationScheme)
 
 AGREED = frozenset({Phase.VERIFIED, Phase.RELEASED, Phase.PUBLISHED, Phase.SETTLED})
 """Phases that a round reaches only with an agreed aggregate. An aborted round may hold a wrong proposal."""
@@ -40,8 +42,24 @@ class Workshop:
     findings: Findings
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What of a round's ciphertexts passed: the members' uploads by participant id, and the bytes of their sum, None
+    where it is not the agreed one or cannot be made."""
+
+    uploads: Mapping[str, Path]
+    aggregate: bytes | None
+
+
 def scheme_of(shop: Workshop, epoch: Recorded[KeyEpoch]) -> AggregationScheme | None:
     """Return the scheme of a key epoch, made from its public key blob; None when that is not to be had."""
+    return made_of(shop, epoch, shop.schemes.public)
+
+
+def made_of(
+    shop: Workshop, epoch: Recorded[KeyEpoch], make: Callable[[EncryptionTerms, bytes], S]
+) -> S | None:
+    """Return what `make` makes of a key epoch's blob; None, noted, when there is no sound blob."""
     record, terms = epoch.value, shop.spec.encryption
     subject = f"the public key of task {record.task_id}, epoch {record.epoch}"
     public_key = shop.blobs.read(record.public_key_digest, subject, Check.CIPHERTEXTS, epoch.place)
@@ -49,7 +67,7 @@ def scheme_of(shop: Workshop, epoch: Recorded[KeyEpoch]) -> AggregationScheme | 
         return None
     problem = "" if len(public_key) == record.public_key_bytes else "has another length than the ledger says"
     try:
-        scheme = shop.schemes.public(terms, public_key)
+        scheme = make(terms, public_key)
     except BflError as error:
         problem = f"is refused: {error}"
     else:
@@ -70,12 +88,14 @@ class RoundCiphertexts:
         self._round = round_.value
         self._name = name_of(round_.value)
 
-    def check(self) -> None:
+    def check(self) -> Sound:
         """Check the updates; where the aggregate was agreed on, make it and the scores again."""
         uploads = self._uploads()
+        aggregate = None
         if self._round.phase in AGREED and set(uploads) == set(self._round.members):
-            self._check_aggregate(uploads)
+            aggregate = self._check_aggregate(uploads)
             self._check_scores(uploads)
+        return Sound(uploads, aggregate)
 
     def _uploads(self) -> Mapping[str, Path]:
         """Return the sound uploads of the members. Of others an update may be missing, but not be wrong."""
@@ -118,22 +138,24 @@ class RoundCiphertexts:
             update.size_bytes,
         )
 
-    def _check_aggregate(self, uploads: Mapping[str, Path]) -> None:
+    def _check_aggregate(self, uploads: Mapping[str, Path]) -> bytes | None:
         record = self._round
         self._shop.findings.count(Check.AGGREGATES)
         try:
             aggregate = self._scheme.aggregate([uploads[member] for member in record.members])
         except BflError as error:
             self._fail(Check.AGGREGATES, f"the aggregate of {self._name} cannot be made: {error}")
-            return
+            return None
         found = hashlib.sha256(aggregate).hexdigest()
-        if (found, len(aggregate)) != (record.aggregate_digest, record.aggregate_bytes):
-            text = f"the members' updates of {self._name} add up to {found}, not to the agreed aggregate"
-            self._fail(Check.AGGREGATES, text, record.aggregate_digest)
+        if (found, len(aggregate)) == (record.aggregate_digest, record.aggregate_bytes):
+            return aggregate
+        text = f"the members' updates of {self._name} add up to {found}, not to the agreed aggregate"
+        self._fail(Check.AGGREGATES, text, record.aggregate_digest)
+        return None
 
     def _check_scores(self, uploads: Mapping[str, Path]) -> None:
         record = self._round
-        if not record.direction_digest:
+        if not record.direction_digest or self._shop.spec.roles.key_members:
             return
         direction = direction_of(self._shop, self._recorded)
         if direction is None:

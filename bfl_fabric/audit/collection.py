@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import (
+    THRESHOLD_SCHEME,
     Organization,
     Phase,
     Receipt,
@@ -81,6 +82,7 @@ def _sum_before(history: History, opened: Recorded[Round]) -> str:
 
 
 def _check_holders(history: History, opened: Recorded[Round], task: Task, findings: Findings) -> None:
+    """A single key holder's organization takes no uploads where others suffice; who has but a share may."""
     roles, needed = task.spec.roles, task.spec.verification.receipts
     members = [one.value for one in history.as_of(Organization, opened.order)]
     others = sorted(one.msp_id for one in members if one.active and one.msp_id != roles.aggregator)
@@ -114,13 +116,30 @@ def _check_commitment(history: History, commitment: Recorded[UpdateCommitment], 
         findings.fail(
             Check.COMMITMENTS, f"{name} has another weight than was registered", place, record.digest
         )
-    if history.digests.get((record.task_id, record.digest)) is not transaction:
-        text = f"{name} is of an update that the task had seen before, or was not noted as seen"
-        findings.fail(Check.COMMITMENTS, text, place, record.digest)
+    for digest in filter(None, (record.digest, record.mask_digest)):
+        if history.digests.get((record.task_id, digest)) is not transaction:
+            text = f"{name} is of an update that the task had seen before, or was not noted as seen"
+            findings.fail(Check.COMMITMENTS, text, place, digest)
+    _check_mask(history, commitment, name, findings)
+
+
+def _check_mask(
+    history: History, commitment: Recorded[UpdateCommitment], name: str, findings: Findings
+) -> None:
+    """The mask part of an update is committed beside it where several hold the key, and only there."""
+    record, task = commitment.value, history.find(Task, commitment.value.task_id)
+    shared = task is not None and task.value.spec.encryption.scheme == THRESHOLD_SCHEME
+    if bool(record.mask_digest) is not shared or bool(record.mask_bytes) is not shared:
+        text = f"{name} has a mask where none belongs, or none where key members need one"
+        findings.fail(Check.COMMITMENTS, text, commitment.place, record.digest)
 
 
 def _check_digests(history: History, findings: Findings) -> None:
-    committed = {(one.value.task_id, one.value.digest) for one in history.current(UpdateCommitment)}
+    committed = {
+        (one.value.task_id, digest)
+        for one in history.current(UpdateCommitment)
+        for digest in (one.value.digest, one.value.mask_digest)
+    }
     for (task_id, digest), transaction in history.digests.items():
         if (task_id, digest) not in committed:
             text = f"task {task_id} notes an update as seen that nobody committed"

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from bfl_chaincode.api.records import KeyEpoch, Phase, Round, Task, TaskStatus
+from bfl_fabric.audit.epochs import is_usable
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Recorded
 
@@ -103,6 +104,9 @@ def _check_inheritance(history: History, opened: Recorded[Round], task: Task, fi
     epochs = history.as_of(KeyEpoch, opened.order, record.task_id)
     if not epochs or record.epoch != epochs[-1].value.epoch:
         findings.fail(Check.PHASES, f"{name_of(record)} does not use the newest key epoch", place)
+    elif not is_usable(epochs[-1].value, opened.transaction.at):
+        text = f"{name_of(record)} was opened under a key that was retired or had expired"
+        findings.fail(Check.PHASES, text, place)
 
 
 def _check_move(before: Recorded[Round], after: Recorded[Round], findings: Findings) -> None:

@@ -1,8 +1,8 @@
 """The report of a run: one HTML file that needs nothing but itself.
 
-Decides what the page says and in which order. Plots are left to `report_plots`, tables to `report_tables`,
-colours and layout to `stylesheet`. Text from the ledger is escaped by `markup`; the page carries a content policy
-that lets no script run and nothing load.
+Decides what the page says and in which order. Plots are left to `report_plots`, tables to `report_tables`, keys to
+`report_keys`, colours and layout to `stylesheet`. Text from the ledger is escaped by `markup`; the page carries a
+content policy that lets no script run and nothing load.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bfl_fabric.audit import report_keys, stylesheet
 from bfl_fabric.audit import report_plots as plots
 from bfl_fabric.audit import report_tables as tables
-from bfl_fabric.audit import stylesheet
 from bfl_fabric.audit.markup import Markup, element, join, raw_style
 from bfl_fabric.audit.report_tables import Palette, amount, byte_size, card, percent, points
 from bfl_fabric.audit.summary import RunSummary
@@ -50,6 +50,7 @@ def render(summary: RunSummary) -> str:
             plots.lineage(summary, palette),
             _shares(summary, palette),
             _rounds(summary),
+            report_keys.section(summary),
             _verification(summary),
         ),
         _footer(summary),
@@ -70,9 +71,10 @@ def _header(summary: RunSummary) -> Markup:
         ("Data", summary.data.name),
         ("Model", f"{task.architecture}, {amount(task.parameter_count)} parameters"),
         ("Encryption", task.scheme),
+        ("Key held by", report_keys.held_by(summary)),
         ("Finished", finished),
     )
-    items = (element("li", f"{label} ", element("b", value)) for label, value in meta)
+    items = (element("li", f"{label} ", element("b", value)) for label, value in meta if value)
     return element(
         "header",
         element("p", "Federated training run", class_="eyebrow"),
@@ -117,9 +119,16 @@ def _counted(counts: dict[str, int], withheld: int) -> str:
     words = (
         f"{count('transactions')} transactions in {count('blocks')} blocks and {count('signatures')} signatures "
         f"checked; {count('ciphertexts')} encrypted updates, {count('aggregates')} aggregates, "
-        f"{count('models')} models and {count('payouts')} payouts recomputed. Nothing differed."
+        f"{count('models')} models and {count('payouts')} payouts recomputed. "
+        f"{_of_shares(counts)}Nothing differed."
     )
     return words if not withheld else f"{words} {withheld} blobs were not available and are not verified."
+
+
+def _of_shares(counts: dict[str, int]) -> str:
+    """Return a sentence about results that were made again of decryption shares, "" where there were none."""
+    openings = counts.get("decryption_shares", 0)
+    return f"{amount(openings)} results were opened again from their decryption shares. " if openings else ""
 
 
 def _banner(kind: str, sign: str, title: str, *content: Markup) -> Markup:

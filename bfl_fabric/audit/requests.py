@@ -6,17 +6,22 @@ and a record that is replaced keeps everything that its transaction has no busin
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
+    Ceremony,
     Entry,
+    KeyEpoch,
     Organization,
     Participant,
+    Registration,
     Round,
     ScoreSheet,
     Task,
+    UpdateCommitment,
     to_json,
 )
 from bfl_fabric.audit.findings import Check, Findings
@@ -25,7 +30,13 @@ from bfl_fabric.audit.history import History, Transaction
 ELSEWHERE = frozenset({(Round, "direction_digest"), (Entry, "amount"), (ScoreSheet, "scores")})
 """Request fields that mean something else in this kind of record; other checks know what."""
 
-UNDATED = frozenset({"deadline_at"})
+UNDATED = frozenset({"deadline_at", "expires_at"})
+
+OPTIONAL: Mapping[type, tuple[str, ...]] = {
+    UpdateCommitment: ("mask_digest", "mask_bytes"),
+    Registration: ("transport_key",),
+}
+"""Request fields that may be left out; then the record has its default."""
 
 CHANGED: Mapping[str, tuple[type, frozenset[str]]] = {
     "federation:SuspendOrganization": (Organization, frozenset({"active"})),
@@ -34,6 +45,11 @@ CHANGED: Mapping[str, tuple[type, frozenset[str]]] = {
     "task:Start": (Task, frozenset({"status", "changed_at"})),
     "task:Close": (Task, frozenset({"status", "changed_at"})),
     "task:Abandon": (Task, frozenset({"status", "changed_at", "reason"})),
+    "key:RetireEpoch": (KeyEpoch, frozenset({"retired_at", "reason"})),
+    "key:CloseCeremony": (
+        Ceremony,
+        frozenset({"status", "joint_key_digest", "excluded", "changed_at", "reason"}),
+    ),
 }
 """What a transaction changes in a record that it replaces; rounds have a table of their own in `phases`."""
 
@@ -57,7 +73,7 @@ def check_requests(history: History, findings: Findings) -> None:
 
 
 def _problems(transaction: Transaction, record: Any, before: Any) -> list[str]:
-    written = to_json(record)
+    written = _whole(record)
     return [
         *_not_as_asked(transaction, record, written),
         *_not_as_dated(transaction, written, before),
@@ -74,6 +90,11 @@ def _not_as_asked(transaction: Transaction, record: Any, written: Mapping[str, J
         f"{name} is not the one that was asked for"
         for name, asked in request.items()
         if name in written and (type(record), name) not in ELSEWHERE and written[name] != asked
+    ]
+    problems += [
+        f"{name} was not asked for"
+        for name in OPTIONAL.get(type(record), ())
+        if name not in request and name in to_json(record)
     ]
     if isinstance(record, ScoreSheet) and _sorted(request.get("scores")) != written["scores"]:
         problems.append("scores are not those that were sent")
@@ -94,7 +115,7 @@ def _sorted(scores: Json) -> Json:
 
 
 def _not_as_dated(transaction: Transaction, written: Mapping[str, Json], before: Any) -> list[str]:
-    kept = {} if before is None else to_json(before)
+    kept = {} if before is None else _whole(before)
     return [
         f"{name} is neither the transaction's moment nor kept from before"
         for name, moment in written.items()
@@ -106,12 +127,21 @@ def _not_as_before(transaction: Transaction, record: Any, before: Any) -> list[s
     kind, changed = CHANGED.get(transaction.name, (None, frozenset()))
     if before is None or type(record) is not kind:
         return []
-    kept = to_json(before)
+    kept = _whole(before)
     return [
         f"{name} was changed with it"
-        for name, value in to_json(record).items()
+        for name, value in _whole(record).items()
         if name not in changed and value != kept[name]
     ]
+
+
+def _whole(record: Any) -> dict[str, Json]:
+    """Return every field of a record as JSON, those too that its canonical form leaves out."""
+    left_out: dict[str, Json] = {}
+    for field in dataclasses.fields(record):
+        if field.default is not dataclasses.MISSING:
+            left_out[field.name] = [] if field.default == () else field.default
+    return {**left_out, **to_json(record)}
 
 
 def _not_as_named(transaction: Transaction, record: Any) -> list[str]:

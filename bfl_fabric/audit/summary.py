@@ -1,18 +1,28 @@
 """What a run was, in plain values: the input of the report and the answer to `--json`.
 
 Decides the form. Collecting the values from the ledger, the traffic counters and the baselines is left to the
-caller; `round_summary` and `audit_summary` make the parts that records and audit reports already hold. Ratios
-are parts per billion, amounts minor units, moments milliseconds since 1970-01-01 UTC, like everywhere.
+caller; `round_summary`, `key_summaries`, `ceremony_summaries` and `audit_summary` make the parts that records and
+audit reports already hold. Ratios are parts per billion, amounts minor units, moments milliseconds since 1970-01-01
+UTC, like everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bfl_chaincode.api import canonical, records
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import Metrics, RoundView
+from bfl_chaincode.api.records import (
+    CeremonyView,
+    KeyEpoch,
+    KeyGrant,
+    Metrics,
+    Opening,
+    RoundView,
+)
+from bfl_chaincode.api.records.forms import added
 from bfl_fabric.audit.findings import AuditReport
 
 
@@ -81,8 +91,56 @@ class PayoutSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class KeySummary:
+    """A key epoch: the organizations that hold the key, of which `threshold` open something together, 1 where one holds
+    it alone. `granted` are the silos that were given a packed key. Moments are 0 where there is none."""
+
+    epoch: int
+    holders: tuple[str, ...]
+    threshold: int
+    digest: str
+    opened_at: int
+    expires_at: int = 0
+    retired_at: int = 0
+    reason: str = ""
+    granted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CeremonySummary:
+    """A key ceremony: who did which step, who complained about whom ("accuser: accused"), and what came of it."""
+
+    epoch: int
+    status: str
+    members: tuple[str, ...]
+    threshold: int
+    committed: tuple[str, ...]
+    revealed: tuple[str, ...]
+    confirmed: tuple[str, ...]
+    complaints: tuple[str, ...]
+    excluded: tuple[str, ...]
+    reason: str
+    opened_at: int
+    changed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSummary:
+    """An attempt to open a round by shares: who offered, who was asked, who of these answered as often as any, and
+    whom somebody blames. `opened` says that the round's sum came of it."""
+
+    attempt: int
+    offered: tuple[str, ...]
+    active: tuple[str, ...]
+    answered: tuple[str, ...]
+    blamed: tuple[str, ...]
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RoundSummary:
-    """One round as the ledger has it; digests are "" and metrics None where the round did not get there."""
+    """One round as the ledger has it; digests are "" and metrics None where the round did not get there. `epoch` is its
+    key's, `attempts` those to open it, where several hold the key."""
 
     number: int
     phase: str
@@ -100,6 +158,8 @@ class RoundSummary:
     traffic: TrafficSummary
     transactions: int
     reason: str = ""
+    epoch: int = added(0)
+    attempts: tuple[AttemptSummary, ...] = added(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +231,8 @@ class RunSummary:
     audit: AuditSummary | None
     verify_command: str
     facts: tuple[FactSummary, ...] = ()
+    keys: tuple[KeySummary, ...] = added(())
+    ceremonies: tuple[CeremonySummary, ...] = added(())
 
     @property
     def final_metrics(self) -> Metrics:
@@ -217,6 +279,61 @@ def round_summary(
         traffic=traffic,
         transactions=transactions,
         reason=round_.reason,
+        epoch=round_.epoch,
+        attempts=tuple(_attempt(view, opening) for opening in view.openings),
+    )
+
+
+def _attempt(view: RoundView, opening: Opening) -> AttemptSummary:
+    number, round_ = opening.attempt, view.round
+    answers = Counter(share.msp_id for share in view.shares if share.attempt == number)
+    most = max(answers.values(), default=0)
+    return AttemptSummary(
+        attempt=number,
+        offered=tuple(offer.msp_id for offer in view.offers if offer.attempt == number),
+        active=opening.members,
+        answered=tuple(name for name in opening.members if answers[name] == most > 0),
+        blamed=tuple(sorted({blame.against for blame in view.blames if blame.attempt == number})),
+        opened=round_ is not None and bool(round_.sum_digest) and opening == view.openings[-1],
+    )
+
+
+def key_summaries(epochs: Sequence[KeyEpoch], grants: Sequence[KeyGrant] = ()) -> tuple[KeySummary, ...]:
+    """Return the summaries of a task's key epochs; `grants` are those of any of them."""
+    return tuple(
+        KeySummary(
+            epoch=one.epoch,
+            holders=one.members or (one.msp_id,),
+            threshold=one.threshold or 1,
+            digest=one.public_key_digest,
+            opened_at=one.opened_at,
+            expires_at=one.expires_at,
+            retired_at=one.retired_at,
+            reason=one.reason,
+            granted=tuple(grant.participant_id for grant in grants if grant.epoch == one.epoch),
+        )
+        for one in epochs
+    )
+
+
+def ceremony_summaries(views: Sequence[CeremonyView]) -> tuple[CeremonySummary, ...]:
+    """Return the summaries of a task's ceremonies."""
+    return tuple(
+        CeremonySummary(
+            epoch=view.ceremony.epoch,
+            status=view.ceremony.status.value,
+            members=view.ceremony.members,
+            threshold=view.ceremony.threshold,
+            committed=tuple(one.msp_id for one in view.commitments),
+            revealed=tuple(one.msp_id for one in view.reveals),
+            confirmed=tuple(one.msp_id for one in view.confirmations),
+            complaints=tuple(f"{one.msp_id}: {one.against}" for one in view.complaints),
+            excluded=view.ceremony.excluded,
+            reason=view.ceremony.reason,
+            opened_at=view.ceremony.opened_at,
+            changed_at=view.ceremony.changed_at,
+        )
+        for view in views
     )
 
 

@@ -1,6 +1,7 @@
-"""What must hold of every task: its fingerprint, its unchanged spec, its way from draft to end, its keys.
+"""What must hold of every task: its fingerprint, its unchanged spec, its way from draft to end, its registrations.
 
-Decides by a task's own records. Rounds are left to `phases` and `collection`, money to `settlements` and `accounts`.
+Decides by a task's own records. Keys are left to `epochs` and `ceremonies`, rounds to `phases` and `collection`,
+money to `settlements` and `accounts`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from itertools import pairwise
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import (
+    PACKED_SCHEME,
     KeyEpoch,
     Organization,
     Participant,
@@ -35,15 +37,13 @@ MOVES: Mapping[tuple[TaskStatus, TaskStatus], str] = {
 
 
 def check_tasks(history: History, findings: Findings) -> None:
-    """Check specs, statuses, registrations, key epochs and the progress of every task."""
+    """Check specs, statuses, registrations and the progress of every task."""
     for versions in history.versions(Task):
         _check_spec(versions, findings)
         _check_statuses(versions, findings)
     for task in history.current(Task):
         _check_start(history, task, findings)
         _check_progress(history, task, findings)
-    for epoch in history.current(KeyEpoch):
-        _check_epoch(history, epoch, findings)
     for registrations in history.versions(Registration):
         for registration in registrations:
             _check_registration(history, registration, findings)
@@ -129,23 +129,6 @@ def _check_progress(history: History, task: Recorded[Task], findings: Findings) 
         findings.fail(Check.PHASES, f"the rounds of task {spec.task_id} are numbered {numbers}", task.place)
 
 
-def _check_epoch(history: History, epoch: Recorded[KeyEpoch], findings: Findings) -> None:
-    findings.count(Check.SPECS)
-    record = epoch.value
-    task = history.find(Task, record.task_id)
-    name = f"key epoch {record.epoch} of task {record.task_id}"
-    if task is None:
-        findings.fail(Check.SPECS, f"{name} belongs to no task", epoch.place)
-        return
-    terms = task.value.spec
-    if record.parameters_digest != terms.encryption.parameters_digest:
-        findings.fail(Check.SPECS, f"{name} has other parameters than its task", epoch.place)
-    if record.msp_id != terms.roles.key_holder or epoch.transaction.msp_id != record.msp_id:
-        findings.fail(Check.SPECS, f"{name} was opened by {epoch.transaction.msp_id}", epoch.place)
-    if record.epoch != len(history.as_of(KeyEpoch, epoch.order, record.task_id)) + 1:
-        findings.fail(Check.SPECS, f"{name} is out of order", epoch.place)
-
-
 def _check_registration(history: History, registration: Recorded[Registration], findings: Findings) -> None:
     findings.count(Check.COHORTS)
     record, transaction = registration.value, registration.transaction
@@ -155,6 +138,10 @@ def _check_registration(history: History, registration: Recorded[Registration], 
         findings.fail(Check.COHORTS, f"{name} came while the task took none", registration.place)
     elif record.samples < task.value.spec.data.minimum_samples:
         findings.fail(Check.COHORTS, f"{name} has too few samples", registration.place)
+    elif task.value.spec.encryption.scheme == PACKED_SCHEME and not record.transport_key:
+        findings.fail(
+            Check.COHORTS, f"{name} has no key that the task's could be granted to", registration.place
+        )
     sender = (transaction.common_name, transaction.msp_id, transaction.at)
     if (record.participant_id, record.msp_id, record.registered_at) != sender:
         findings.fail(Check.COHORTS, f"{name} was not its sender's", registration.place)

@@ -15,16 +15,21 @@ from bfl_fabric.audit.accounts import check_accounts
 from bfl_fabric.audit.agreement import check_agreement
 from bfl_fabric.audit.authority import check_authority
 from bfl_fabric.audit.blobs import BlobFinder, Blobs
+from bfl_fabric.audit.ceremonies import check_ceremonies
 from bfl_fabric.audit.chain import Chain, read_chain
 from bfl_fabric.audit.ciphertexts import RoundCiphertexts, Workshop, scheme_of
 from bfl_fabric.audit.collection import check_collection
 from bfl_fabric.audit.descent import check_descent
+from bfl_fabric.audit.epochs import check_epochs
 from bfl_fabric.audit.findings import REPORT_VERSION, AuditReport, Check, Findings, Place
 from bfl_fabric.audit.history import History
+from bfl_fabric.audit.joint_keys import check_joint_keys, joint_schemes
 from bfl_fabric.audit.opened import RoundResult
+from bfl_fabric.audit.openings import check_openings
 from bfl_fabric.audit.phases import check_phases
 from bfl_fabric.audit.requests import check_requests
 from bfl_fabric.audit.settlements import check_settlements
+from bfl_fabric.audit.shared_rounds import SharedRound, check_grants
 from bfl_fabric.audit.statedb import check_state_database
 from bfl_fabric.audit.tasks import check_tasks
 from bfl_fabric.domain.ports import Arithmetic, SchemeProvider
@@ -36,9 +41,12 @@ LEDGER_CHECKS: tuple[Callable[[History, Findings], None], ...] = (
     check_authority,
     check_requests,
     check_tasks,
+    check_ceremonies,
+    check_epochs,
     check_phases,
     check_collection,
     check_agreement,
+    check_openings,
     check_settlements,
     check_accounts,
     check_descent,
@@ -119,6 +127,10 @@ def make_report(chain: Chain, genesis_digest: str, options: AuditOptions, findin
 
 
 def _check_task(shop: Workshop) -> None:
+    check_grants(shop)
+    if shop.spec.roles.key_members:
+        _check_shared(shop)
+        return
     task_id = shop.spec.task_id
     schemes = {epoch.value.epoch: scheme_of(shop, epoch) for epoch in shop.history.current(KeyEpoch, task_id)}
     for round_ in shop.history.current(Round, task_id):
@@ -126,3 +138,15 @@ def _check_task(shop: Workshop) -> None:
         if scheme is not None:
             RoundCiphertexts(shop, scheme, round_).check()
         RoundResult(shop, scheme, round_).check()
+
+
+def _check_shared(shop: Workshop) -> None:
+    """A task whose key several hold: every score is made again of the shares, so the total needs no bounds."""
+    check_joint_keys(shop)
+    schemes = joint_schemes(shop)
+    for round_ in shop.history.current(Round, shop.spec.task_id):
+        scheme = schemes.get(round_.value.epoch)
+        if scheme is not None:
+            sound = RoundCiphertexts(shop, scheme, round_).check()
+            SharedRound(shop, scheme, round_, sound).check()
+        RoundResult(shop, None, round_).check()

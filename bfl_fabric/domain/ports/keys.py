@@ -137,6 +137,12 @@ class ThresholdKeys(Protocol):
 
     def ceremony(self, terms: EncryptionTerms, plan: CeremonyPlan, secret_path: Path) -> KeyCeremony: ...
 
+    def joint_key(self, terms: EncryptionTerms, plan: CeremonyPlan, shares: Mapping[str, bytes]) -> bytes:
+        """Return the joint key of these public shares by MSP id: whoever adds them up gets the same bytes.
+
+        `plan.me` is of no matter. Raises MalformedInput naming the member whose share is malformed.
+        """
+
     def joint(self, terms: EncryptionTerms, joint_key: bytes) -> ThresholdScheme:
         """Raises MalformedInput when the blob is not a joint key of these terms."""
 

@@ -51,10 +51,13 @@ class OpeningContract(Contract):
         """Answer, as one of the active set. Reads nobody else's share: all can be in one block."""
         tx = await submission(ctx, request, commands.PostShare)
         task, round_ = await task_and_round(tx.state, tx.command)
-        opening = await tx.state.get(Opening, round_.task_id, round_.number, tx.command.attempt)
+        name, attempt = (round_.task_id, round_.number), tx.command.attempt
+        opening = await tx.state.get(Opening, *name, attempt)
+        following = await tx.state.find(Opening, *name, attempt + 1)
         evidence = rules.Evidence(
             task=task,
             round=round_,
+            openings=(opening,) if following is None else (opening, following),
             epoch=await tx.state.get(KeyEpoch, round_.task_id, round_.epoch),
             scores=await tx.state.find(ScoreSheet, round_.task_id, round_.number),
             blames=await tx.state.list(Blame, round_.task_id, round_.number),

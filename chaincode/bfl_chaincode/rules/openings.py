@@ -189,14 +189,18 @@ def _lapses(evidence: Evidence, member: str) -> int:
 def post_share(
     command: commands.PostShare, evidence: Evidence, opening: Opening, call: Call
 ) -> DecryptionShare:
-    """Take an active member's answer while its attempt stands. Its own share is missing, so only time and blame
-    can have ended the attempt, and it need not read the others' shares."""
+    """Take an active member's answer while its attempt stands. Its own share is missing, so only time, blame and the
+    next attempt can have ended it, and it need not read the others' shares."""
     callers.require_role(call, NodeRole.KEY_HOLDER)
     if call.caller.msp_id not in opening.members:
         raise refusals.NotActive(f"attempt {opening.attempt} is {', '.join(opening.members)}'s")
     require_phase(evidence.round, Phase.VERIFIED)
     if command.subject is not due(evidence):
         raise refusals.ShareNotDue(f"a share of {command.subject} was sent, due is {due(evidence)}")
+    if evidence.openings[-1].attempt != opening.attempt:
+        raise refusals.AttemptFailed(
+            f"attempt {opening.attempt} ended: attempt {opening.attempt + 1} has begun"
+        )
     if has_failed(evidence, opening, call.at):
         raise refusals.AttemptFailed(
             f"it is {call.at}, attempt {opening.attempt} ended at {due_at(evidence, opening)} or by blame"

@@ -37,6 +37,20 @@ def _release(s: Any, who: Any) -> Any:
     return s.in_round(who, "round:ReleaseShare", **request)
 
 
+def _followed(s: Any) -> Any:
+    """The first attempt failed; once the second has posted scores, the first's time would run again."""
+    for name in MEMBERS:
+        s.offer(name)
+    s.begin()
+    s.late(SHARE_SECONDS)
+    for name in MEMBERS:
+        s.offer(name, attempt=2)
+    for name in s.begin(attempt=2)["members"]:
+        s.post_share(name, "scores", attempt=2)
+    s.post_scores()
+    return s.post_share("AlphaMSP", attempt=1)
+
+
 def _blamed(s: Any) -> None:
     for msp_id in ("DeltaMSP", "EpsilonMSP", "GammaMSP"):
         s.blame(msp_id, "BetaMSP")
@@ -147,6 +161,7 @@ OPENINGS = [
          lambda s: [s.late(SHARE_SECONDS), s.post_share("AlphaMSP")]),
     Case("opening:PostShare", 417, "an attempt with a blamed member", "begun 1",
          lambda s: [s.post_share("BetaMSP"), _blamed(s), s.post_share("AlphaMSP")]),
+    Case("opening:PostShare", 417, "an attempt that another has followed", "shared verified 2", _followed),
     Case("opening:PostShare", 528, "a member that is not active", "begun 1",
          lambda s: s.post_share("GammaMSP")),
     Case("opening:PostShare", 529, "a share of scores in a round without direction", "begun 1",

@@ -23,10 +23,10 @@ from bfl_fabric.fabric.proposal import Invocation, build_proposal, sign_proposal
 from bfl_fabric.fabric.trust import Consenter, Endpoint, OrdererTrust, OrderingTerms, OrganizationTrust
 from bfl_fabric.testing.clock import ManualClock
 from tests.unit.audit.honest_run import ARITHMETIC, HonestRun
+from tests.unit.audit.shared_run import SharedRun
 
 CHANNEL = "training"
 CHAINCODE = "bfl"
-MSP_IDS = ("AlphaMSP", "BetaMSP", "GammaMSP")
 FROM, UNTIL = datetime(2023, 1, 1, tzinfo=UTC), datetime(2033, 1, 1, tzinfo=UTC)
 
 
@@ -39,10 +39,10 @@ class ChainRun(HonestRun):
         self.clock = ManualClock(self.now)
         self._authorities = {
             msp_id: CertificateAuthority.create(msp_id[:-3], f"ca.{msp_id}", FROM, UNTIL)
-            for msp_id in (*MSP_IDS, "OrdererMSP")
+            for msp_id in (*self.organizations, "OrdererMSP")
         }
         self._signers: dict[tuple[str, str, str, str], SigningIdentity] = {}
-        peers = [self._signer(msp_id, "peer0", "peer") for msp_id in MSP_IDS]
+        peers = [self._signer(msp_id, "peer0", "peer") for msp_id in self.organizations]
         orderer = self._signer("OrdererMSP", "orderer0", "orderer")
         self.embedded = EmbeddedLedger.create(
             self.directory, self._genesis(), peers, orderer, CHAINCODE, bfl_contract, self.clock
@@ -101,13 +101,17 @@ class ChainRun(HonestRun):
                 (self._authorities[msp_id].certificate_pem,),
                 (self._authorities[msp_id].certificate_pem,),
             )
-            for msp_id in MSP_IDS
+            for msp_id in self.organizations
         ]
         root = self._authorities["OrdererMSP"].certificate_pem
         endpoint = Endpoint("127.0.0.1", 7050)
         consenter = Consenter(endpoint, root, root)
         orderer = OrdererTrust("OrdererMSP", "OrdererMSP", (root,), (root,), (consenter,), (endpoint,))
         return genesis_block(CHANNEL, trust, [orderer], OrderingTerms(), self.now)
+
+
+class SharedChainRun(ChainRun, SharedRun):
+    """The run under a joint key on a real chain."""
 
 
 def _result(payload: bytes) -> bytes:

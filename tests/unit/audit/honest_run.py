@@ -54,10 +54,14 @@ def silo(name: str) -> Creator:
 class HonestRun:
     """Walks a task to its end; every step leaves its blobs in `store`."""
 
+    organizations: tuple[str, ...] = ("AlphaMSP", "BetaMSP", "GammaMSP")
+    releaser = KEY_HOLDER
+
     def __init__(self, store: Path, **changes: Any) -> None:
         self.store = store
         self.ledger = MemoryLedger()
-        self.provider = PlainProvider("audit")
+        self.provider: Any = PlainProvider("audit")
+        self.epoch = 1
         self.now = MORNING
         self.number = 0
         self.model = np.linspace(-1, 1, PARAMETERS, dtype=np.float32)
@@ -88,12 +92,14 @@ class HonestRun:
         self.now += 1000
         return self.ledger.submit(who, transaction, request, self.now)
 
+    def ask(self, transaction: str, **request: Any) -> Any:
+        """Ask for something about the task."""
+        return self.ledger.evaluate(admin(COORDINATOR), transaction, {"task_id": TASK, **request}, self.now)
+
     # --- before the rounds ----------------------------------------------------------------------
 
     def begin(self) -> None:
-        organizations = [
-            {"msp_id": name, "name": name, "region": "EU"} for name in ("AlphaMSP", "BetaMSP", "GammaMSP")
-        ]
+        organizations = [{"msp_id": name, "name": name, "region": "EU"} for name in self.organizations]
         self.submit(
             admin("AlphaMSP"),
             "federation:Found",
@@ -114,16 +120,19 @@ class HonestRun:
         coordinator = node(COORDINATOR, "coordinator")
         self.submit(coordinator, "task:Create", spec=to_json(self.spec))
         self.submit(coordinator, "task:Publish", task_id=TASK)
-        for name, samples in SAMPLES.items():
-            self.submit(silo(name), "task:Register", task_id=TASK, samples=samples)
+        for name in SAMPLES:
+            self._register(name)
         self.submit(silo("alpha-2"), "task:Withdraw", task_id=TASK)
-        self.submit(silo("alpha-2"), "task:Register", task_id=TASK, samples=SAMPLES["alpha-2"])
+        self._register("alpha-2")
         self._open_key()
         self.submit(admin(COORDINATOR), "reward:Mint", msp_id=COORDINATOR, amount=5000, reference="grant")
         self.submit(
             coordinator, "reward:Fund", task_id=TASK, amount=self.spec.incentive.pool, reference="pool"
         )
         self.submit(coordinator, "task:Start", task_id=TASK)
+
+    def _register(self, name: str, **more: Any) -> None:
+        self.submit(silo(name), "task:Register", task_id=TASK, samples=SAMPLES[name], **more)
 
     def _open_key(self) -> None:
         self.secret = self.store / "secret"
@@ -160,27 +169,25 @@ class HonestRun:
         source = np.random.default_rng([self.number, *name.encode()])
         delta = source.normal(0.05, 0.05, PARAMETERS).astype(np.float32)
         values = ARITHMETIC.quantize(self.spec.encryption, delta, SAMPLES[name])
-        wire = self.scheme.encrypt(UpdateName(TASK, self.number, name), 1, SAMPLES[name], values)
+        update = UpdateName(TASK, self.number, name)
+        wire = self.scheme.encrypt(update, self.epoch, SAMPLES[name], values)
         digest = self.put(wire) if delivers else sha256(wire)
         self.uploads[self.number, name] = digest
-        self.in_round(
-            silo(name), "round:CommitUpdate", digest=digest, size_bytes=len(wire), weight=SAMPLES[name]
-        )
+        committed = {"digest": digest, "size_bytes": len(wire), "weight": SAMPLES[name]}
+        self.in_round(silo(name), "round:CommitUpdate", **committed, **self._beside(name, wire))
         for msp_id, role in (("BetaMSP", "aggregator"), ("AlphaMSP", "verifier")) if delivers else ():
             who = node(msp_id, role)
             self.in_round(who, "round:AcknowledgeUpload", participant_id=name, digest=digest)
 
+    def _beside(self, name: str, wire: bytes) -> dict[str, Any]:
+        """Return what else is committed beside an update."""
+        return {}
+
     def agree(self, members: tuple[str, ...]) -> bytes:
         """Propose, attest and confirm the aggregate; return its bytes."""
-        paths = {name: self.path(self.uploads[self.number, name]) for name in members}
-        aggregate = self.scheme.aggregate([paths[name] for name in members])
-        self.scores = {}
-        scores_digest = ""
-        if self.direction is not None:
-            self.scores = {name: self.scheme.score(paths[name], self.direction) for name in members}
-            rows: list[canonical.Json] = [[name, self.put(self.scores[name])] for name in members]
-            scores_digest = self.put(canonical.text(rows).encode())
-        stated = {"aggregate_digest": self.put(aggregate), "scores_digest": scores_digest}
+        paths = self.paths(members)
+        aggregate: bytes = self.scheme.aggregate([paths[name] for name in members])
+        stated = {"aggregate_digest": self.put(aggregate), "scores_digest": self._score(paths)}
         proposal = {**stated, "aggregate_bytes": len(aggregate)}
         self.in_round(node(AGGREGATOR, "aggregator"), "round:ProposeAggregate", **proposal)
         for msp_id in ("AlphaMSP", "GammaMSP"):
@@ -188,21 +195,39 @@ class HonestRun:
         self.in_round(node("AlphaMSP", "verifier"), "round:ConfirmAggregate")
         return aggregate
 
+    def paths(self, members: tuple[str, ...]) -> dict[str, Path]:
+        """Return the members' uploads in this round."""
+        return {name: self.path(self.uploads[self.number, name]) for name in members}
+
+    def _score(self, paths: dict[str, Path]) -> str:
+        """Make the score ciphertexts and return the digest of their sheet, "" without a direction."""
+        self.scores = {}
+        if self.direction is None:
+            return ""
+        self.scores = {name: self.scheme.score(path, self.direction) for name, path in paths.items()}
+        rows: list[canonical.Json] = [[name, self.put(score)] for name, score in self.scores.items()]
+        return self.put(canonical.text(rows).encode())
+
+    def post_scores(self, opened: dict[str, int]) -> None:
+        scores = [{"participant_id": name, "alignment": value} for name, value in opened.items()]
+        self.in_round(node(self.releaser, "key-holder"), "round:PostScores", scores=scores)
+
+    def opened(self, members: tuple[str, ...], aggregate: bytes) -> Any:
+        """Post the scores and return the opened sum."""
+        if self.scores:
+            self.post_scores({name: self.opener.open_score(score) for name, score in self.scores.items()})
+        return self.opener.open_sum(self.path(sha256(aggregate)), len(members))
+
     def finish(self, members: tuple[str, ...], aggregate: bytes) -> None:
         """Open, publish and settle."""
-        key_holder = node(KEY_HOLDER, "key-holder")
-        if self.scores:
-            opened = {name: self.opener.open_score(score) for name, score in self.scores.items()}
-            scores = [{"participant_id": name, "alignment": value} for name, value in opened.items()]
-            self.in_round(key_holder, "round:PostScores", scores=scores)
-        total = self.opener.open_sum(self.path(sha256(aggregate)), len(members))
+        total = self.opened(members, aggregate)
         data = ARITHMETIC.pack_sum(total)
         release = {
             "aggregate_digest": sha256(aggregate),
             "sum_digest": self.put(data),
             "sum_bytes": len(data),
         }
-        self.in_round(key_holder, "round:ReleaseShare", **release)
+        self.in_round(node(self.releaser, "key-holder"), "round:ReleaseShare", **release)
         weight = sum(SAMPLES[name] for name in members)
         self.model = ARITHMETIC.apply_sum(self.spec.encryption, self.model, total, weight)
         self.direction = ARITHMETIC.direction(total)

@@ -288,7 +288,7 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
     "scores without a direction": (
         alter("round:ProposeAggregate", Round, 0, scores_digest=FOREIGN),
         Check.ATTESTATIONS,
-        "scores without a direction",
+        "scores where none belong",
     ),
     "a sum released before its scores": (dropped("round:PostScores"), Check.ALIGNMENTS, "before its scores"),
     "a sum of another length": (moved("round:ReleaseShare", sum_bytes=7), Check.SUMS, "length"),

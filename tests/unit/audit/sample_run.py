@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import replace
 
 from bfl_chaincode.api.records import Metrics
 from bfl_fabric.audit.summary import (
+    AttemptSummary,
     AuditSummary,
     Baselines,
+    CeremonySummary,
     CountSummary,
     DataSummary,
     FactSummary,
     FederationSummary,
+    KeySummary,
     LedgerSummary,
     OrganizationSummary,
     ParticipantSummary,
@@ -178,3 +182,26 @@ def _round(
         transactions=29,
         reason="two of six delivered" if aborted else "",
     )
+
+
+def joint_run() -> RunSummary:
+    """Return the made-up run under a joint key: a ceremony failed, a key was retired, a round took two attempts."""
+    run, members = sample_run(rounds=3), tuple(line.msp_id for line in ORGANIZATIONS)
+    pair = members[:2]
+    first = AttemptSummary(1, members, pair, members[:1], (), False)
+    second = AttemptSummary(
+        2, members, (members[0], members[2]), (members[0], members[2]), (members[0],), True
+    )
+    keys = (
+        KeySummary(2, pair, 2, digest_of("key 2"), 1, retired_at=5, reason="RhoneMSP is back"),
+        KeySummary(3, members, 2, digest_of("key 3"), 6),
+    )
+    failed = CeremonySummary(
+        1, "FAILED", members, 2, members, members, members[:1], (f"{members[0]}: {members[2]}",),
+        (members[2],), f"complaints about {members[2]}", 1, 2,
+    )  # fmt: skip
+    closed = CeremonySummary(2, "CLOSED", pair, 2, pair, pair, pair, (), (), "", 3, 4)
+    third = CeremonySummary(3, "CLOSED", members, 2, members, members, members, (), (), "", 5, 6)
+    rounds = [replace(one, epoch=2, attempts=(replace(second, attempt=1, blamed=()),)) for one in run.rounds]
+    rounds[-1] = replace(rounds[-1], epoch=3, attempts=(first, second))
+    return replace(run, rounds=tuple(rounds), keys=keys, ceremonies=(failed, closed, third))

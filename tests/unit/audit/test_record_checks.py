@@ -33,6 +33,12 @@ def test_an_honest_run_has_no_failure(told_truth: HonestRun) -> None:
         Check.TRANSACTIONS,
         Check.SIGNATURES,
         Check.STATE_ROWS,
+        Check.CEREMONIES,
+        Check.JOINT_KEYS,
+        Check.GRANTS,
+        Check.MASKS,
+        Check.OPENINGS,
+        Check.SHARES,
     }
 
 

@@ -11,11 +11,21 @@ from typing import Any
 import pytest
 
 from bfl_chaincode.api import canonical
+from bfl_chaincode.api.records import CeremonyView, KeyEpoch, RoundView, from_json
 from bfl_fabric.audit import stylesheet
 from bfl_fabric.audit.report import render, write_report
 from bfl_fabric.audit.report_tables import percent
-from bfl_fabric.audit.summary import RunSummary, text
-from tests.unit.audit.sample_run import sample_run
+from bfl_fabric.audit.summary import (
+    KeySummary,
+    RunSummary,
+    TrafficSummary,
+    ceremony_summaries,
+    key_summaries,
+    round_summary,
+    text,
+)
+from tests.unit.audit.sample_run import joint_run, sample_run
+from tests.unit.audit.shared_run import SharedRun
 
 VOID = {"meta", "br", "line", "rect", "circle", "path", "hr"}
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>\u202e&amp;\x00'
@@ -99,16 +109,16 @@ def test_the_page_loads_nothing_and_runs_nothing(page: Page) -> None:
 
 
 def test_hostile_text_in_any_field_stays_text() -> None:
-    honest, poisoned = Page(render(sample_run())), Page(render(_poisoned(sample_run(), HOSTILE)))
+    honest, poisoned = Page(render(joint_run())), Page(render(_poisoned(joint_run(), HOSTILE)))
     assert {tag for tag, _ in poisoned.tags} <= {tag for tag, _ in honest.tags} | {"li"}
     assert "script" not in {tag for tag, _ in poisoned.tags}
     assert all(not name.startswith("on") for _, attributes in poisoned.tags for name in attributes)
     assert "<script>alert(1)</script>" in poisoned.text
-    assert not re.search("[\u202a-\u202e\x00]", render(_poisoned(sample_run(), HOSTILE)))
+    assert not re.search("[\u202a-\u202e\x00]", render(_poisoned(joint_run(), HOSTILE)))
 
 
 def test_hostile_text_cannot_leave_the_style_sheet_or_a_style_attribute() -> None:
-    html = render(_poisoned(sample_run(), "</style>;}x{background:red"))
+    html = render(_poisoned(joint_run(), "</style>;}x{background:red"))
     assert html.count("<style>") == html.count("</style>") == 1
     allowed = r"background:var\(--[a-z0-9-]+\)|--heat:[0-9.]+|min-width:200px;width:30%"
     for _, attributes in Page(html).tags:
@@ -182,6 +192,73 @@ def test_a_summary_is_canonical_json_and_comes_back_as_it_was() -> None:
     assert RunSummary.from_json(canonical.parse(text(run))) == run
     with pytest.raises(canonical.NotCanonical, match="unknown field"):
         RunSummary.from_json({**run.to_json(), "surprise": 1})
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_summary_has_no_keys_says_nothing_of_them() -> None:
+    words = Page(render(sample_run())).text
+    assert "Key held by" not in words
+    assert "Ceremony" not in words
+    assert "keys" not in sample_run().to_json()
+
+
+def test_a_joint_key_is_shown_with_its_ceremonies_and_who_opened_what() -> None:
+    page = Page(render(joint_run()))
+    words = re.sub(r"\s+", " ", page.text)
+    assert "Key held by any 2 of 3 organizations" in words
+    assert "2 retired CharitMSP, LimmatMSP any 2 of 2 1, 2" in words
+    assert "3 in use CharitMSP, LimmatMSP, RhoneMSP any 2 of 3 3" in words
+    assert (
+        "1 FAILED CharitMSP, LimmatMSP, RhoneMSP 3 of 3 3 of 3 1 of 3 RhoneMSP complaints about RhoneMSP"
+        in words
+    )
+    names = "CharitMSP, LimmatMSP, RhoneMSP"
+    assert f"3 1 came to nothing {names} CharitMSP, LimmatMSP CharitMSP –" in words
+    assert f"3 2 opened {names} CharitMSP, RhoneMSP CharitMSP, RhoneMSP CharitMSP" in words
+    titles = {attributes["title"] for _, attributes in page.tags if "title" in attributes}
+    assert {"RhoneMSP is back", "CharitMSP: RhoneMSP"} <= titles
+
+
+def test_a_packed_key_is_shown_with_the_silos_that_have_it() -> None:
+    key = KeySummary(1, ("RhoneMSP",), 1, "ab" * 32, 1, expires_at=5, granted=("clinic-1", "clinic-2"))
+    words = re.sub(r"\s+", " ", Page(render(replace(sample_run(), keys=(key,)))).text)
+    assert "Key held by RhoneMSP" in words
+    assert "1 expired RhoneMSP its holder – clinic-1, clinic-2" in words
+
+
+def test_a_summary_with_keys_is_canonical_json_and_comes_back_as_it_was() -> None:
+    assert RunSummary.from_json(canonical.parse(text(joint_run()))) == joint_run()
+
+
+def test_a_real_run_is_summed_up_with_who_answered(shared_truth: SharedRun) -> None:
+    views = [from_json(RoundView, shared_truth.ask("round:Get", round=number)) for number in (1, 2, 3)]
+    rounds = [round_summary(view, None, TrafficSummary(), 0) for view in views]
+    assert [(one.epoch, len(one.attempts)) for one in rounds] == [(2, 1), (3, 0), (3, 2)]
+    first, second = rounds[2].attempts
+    assert (first.active, first.answered, first.opened) == (
+        ("AlphaMSP", "BetaMSP", "DeltaMSP"),
+        ("AlphaMSP", "DeltaMSP"),
+        False,
+    )
+    assert second.answered == second.active == ("AlphaMSP", "DeltaMSP", "EpsilonMSP")
+    assert (second.blamed, second.opened, len(second.offered)) == (("AlphaMSP",), True, 5)
+    keys = key_summaries([from_json(KeyEpoch, one) for one in shared_truth.ask("key:List")])
+    assert [(key.epoch, len(key.holders), key.threshold, key.reason) for key in keys] == [
+        (2, 4, 3, "Epsilon is back"),
+        (3, 5, 3, ""),
+    ]
+    ceremonies = ceremony_summaries(
+        [from_json(CeremonyView, shared_truth.ask("key:GetCeremony", epoch=number)) for number in (1, 2, 3)]
+    )
+    assert [one.status for one in ceremonies] == ["FAILED", "CLOSED", "CLOSED"]
+    assert ceremonies[0].complaints == (
+        "AlphaMSP: EpsilonMSP",
+        "BetaMSP: EpsilonMSP",
+        "DeltaMSP: EpsilonMSP",
+    )
+    assert ceremonies[0].confirmed == ("GammaMSP",)
 
 
 # --- colours --------------------------------------------------------------------------------------
