@@ -6,16 +6,31 @@ Importing it loads numpy and nothing of TenSEAL.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from bfl_chaincode.api.records import EncryptionTerms
-from bfl_fabric.domain.ports import AggregationScheme, SchemeProvider, SecretOpener
+from bfl_fabric.domain.ports import (
+    AggregationScheme,
+    CeremonyPlan,
+    KeyCeremony,
+    SchemeProvider,
+    SecretOpener,
+    ShareHolder,
+    ThresholdKeys,
+    ThresholdScheme,
+)
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.he.ckks import CkksProvider
 from bfl_fabric.he.isolation import WorkerLimits
+from bfl_fabric.he.lattice.parameters import PACKED_WIDE, THRESHOLD_WIDE, smallest_set
+from bfl_fabric.he.lattice.terms import levels_of
+from bfl_fabric.he.packed.backend import BackEndName
+from bfl_fabric.he.packed.scheme import PackedProvider
 from bfl_fabric.he.parameters import CKKS_N4096_R64
+from bfl_fabric.he.scoring.directions import MINIMUM_TERMS
+from bfl_fabric.he.threshold.provider import ThresholdProvider
 
 
 class ClosingProvider(SchemeProvider, Protocol):
@@ -24,22 +39,56 @@ class ClosingProvider(SchemeProvider, Protocol):
     def close(self) -> None: ...
 
 
-_PROVIDERS: dict[str, Callable[[WorkerLimits], ClosingProvider]] = {"ckks": CkksProvider}
-_DEFAULT_PARAMETERS = {"ckks": CKKS_N4096_R64}
+_PROVIDERS: dict[str, Callable[[WorkerLimits], ClosingProvider]] = {
+    "ckks": CkksProvider,
+    "packed": PackedProvider,
+    "threshold": ThresholdProvider,
+}
+_DEFAULT_PARAMETERS = {
+    "ckks": CKKS_N4096_R64.digest,
+    "packed": PACKED_WIDE.digest,
+    "threshold": THRESHOLD_WIDE.digest,
+}
 
 
 def parameters_digest(scheme: str = "ckks") -> str:
     """Return the digest of the parameter set that new tasks of this scheme use. Raises ConfigurationError."""
     _require_known(scheme)
-    return _DEFAULT_PARAMETERS[scheme].digest
+    return _DEFAULT_PARAMETERS[scheme]
+
+
+def choose_parameters(
+    scheme: str, value_bits: int, max_total_weight: int, members: int, parameter_count: int
+) -> str:
+    """Return the digest of the parameter set that makes the smallest uploads for a task.
+
+    Args:
+        scheme: its word in the task.
+        value_bits: of one coordinate, sign included.
+        max_total_weight: of a round.
+        members: the most that a round may have.
+        parameter_count: of the model.
+
+    Raises:
+        ConfigurationError: no set of the scheme carries such sums.
+    """
+    _require_known(scheme)
+    if scheme == "ckks":
+        return _DEFAULT_PARAMETERS[scheme]
+    # a score question of a joint key needs room for a few values of the heaviest member, which may be nearly all weight
+    room = MINIMUM_TERMS if scheme == "threshold" else 1
+    largest = levels_of(value_bits) * max_total_weight * room
+    return smallest_set(scheme, largest, members, parameter_count).digest
 
 
 class EncryptionSchemes:
     """The port `SchemeProvider` over every scheme of this version. Worker processes end with this object."""
 
-    def __init__(self, limits: WorkerLimits | None = None) -> None:
+    def __init__(self, limits: WorkerLimits | None = None, back_end: BackEndName = BackEndName.SEAL) -> None:
+        """`back_end` says what computes with the secrets of the scheme `packed`."""
         self._limits = limits or WorkerLimits()
-        self._made: dict[str, ClosingProvider] = {}
+        self._packed = PackedProvider(self._limits, back_end)
+        self._made: dict[str, ClosingProvider] = {"packed": self._packed}
 
     def create_key(self, terms: EncryptionTerms, epoch: int, secret_path: Path) -> bytes:
         """Make a key pair, keep the secret in a file of mode 0600, return the public key blob.
@@ -60,10 +109,52 @@ class EncryptionSchemes:
         """Raises KeyHolderRefused, MalformedInput or NotFound when the file is not that public key's secret."""
         return self._provider(terms).secret(terms, public_key, secret_path)
 
+    def transport_key(self, secret_path: Path) -> str:
+        """Return the public key (hex) to which group keys are granted to this silo; make the pair if there is none."""
+        return self._packed.transport_key(secret_path)
+
+    def grant(
+        self, terms: EncryptionTerms, public_key: bytes, secret_path: Path, transport_key: str
+    ) -> bytes:
+        """Return a group's secret key encrypted to a silo's transport key. Raises MalformedInput, KeyHolderRefused."""
+        return self._packed.grant(terms, public_key, secret_path, transport_key)
+
+    def accept(
+        self, terms: EncryptionTerms, public_key: bytes, grant: bytes, transport_path: Path, secret_path: Path
+    ) -> None:
+        """Decrypt a grant into a file of mode 0600. Raises MalformedInput when it is not the public key's."""
+        self._packed.accept(terms, public_key, grant, transport_path, secret_path)
+
+    def member(self, terms: EncryptionTerms, public_key: bytes, secret_path: Path) -> AggregationScheme:
+        """Return a scheme that can encrypt, in a worker process that holds the group's secret."""
+        return self._packed.member(terms, public_key, secret_path)
+
+    def ceremony(self, terms: EncryptionTerms, plan: CeremonyPlan, secret_path: Path) -> KeyCeremony:
+        """Raises ConfigurationError for a plan that cannot be, or a scheme without joint keys."""
+        return self._joint_keys(terms).ceremony(terms, plan, secret_path)
+
+    def joint_key(self, terms: EncryptionTerms, plan: CeremonyPlan, shares: Mapping[str, bytes]) -> bytes:
+        """Return the joint key of these public shares. Raises MalformedInput."""
+        return self._joint_keys(terms).joint_key(terms, plan, shares)
+
+    def joint(self, terms: EncryptionTerms, joint_key: bytes) -> ThresholdScheme:
+        """Raises MalformedInput when the blob is not a joint key of these terms."""
+        return self._joint_keys(terms).joint(terms, joint_key)
+
+    def holder(self, terms: EncryptionTerms, joint_key: bytes, secret_path: Path) -> ShareHolder:
+        """Raises KeyHolderRefused, MalformedInput or NotFound when the file is no share of that joint key."""
+        return self._joint_keys(terms).holder(terms, joint_key, secret_path)
+
     def close(self) -> None:
         """End the worker processes that hold no secret; an opener's ends with the opener."""
         for provider in self._made.values():
             provider.close()
+
+    def _joint_keys(self, terms: EncryptionTerms) -> ThresholdKeys:
+        provider = self._provider(terms)
+        if not isinstance(provider, ThresholdProvider):
+            raise ConfigurationError(f"the scheme {terms.scheme!r} has no keys that several hold")
+        return provider
 
     def _provider(self, terms: EncryptionTerms) -> SchemeProvider:
         _require_known(terms.scheme)

@@ -24,10 +24,12 @@ from bfl_fabric.errors import BflError, ConfigurationError, KeyHolderRefused, Ma
 from bfl_fabric.he import frames, scores, secretfile
 from bfl_fabric.he.frames import Head
 from bfl_fabric.he.gate import Message, open_message, read_message
+from bfl_fabric.he.packed.operations import PackedOperations
 from bfl_fabric.he.packing import Residues, pack
 from bfl_fabric.he.parameters import parameters_named
 from bfl_fabric.he.seal import Decryptor, Encryptor, SealContext
 from bfl_fabric.he.secretfile import KeyPair
+from bfl_fabric.he.threshold.operations import ThresholdOperations
 from bfl_fabric.he.wire import Kind
 
 Reply: TypeAlias = tuple[Head, bytes]
@@ -51,6 +53,8 @@ class Worker:
             "load_key": self._load_key,
             "open_sum": self._open_sum,
             "open_score": self._open_score,
+            **PackedOperations().by_name(),
+            **ThresholdOperations().by_name(),
         }
 
     def answer(self, head: Head, payload: bytes) -> Reply:

@@ -8,11 +8,14 @@ they are below their prime is the gate's question.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bfl_fabric.he.lattice.ring import Residues
 
 GROUP = 8
 """Numbers that fill whole bytes together, whatever the width."""
+
+WINDOW_BYTES = 8
 
 
 def packed_bytes(count: int, width: int) -> int:
@@ -34,19 +37,26 @@ def pack(numbers: Residues, width: int) -> bytes:
 
 def unpack(data: bytes | memoryview, width: int) -> Residues:
     """Return the numbers of a bit string, uint64[8·len(data)/width]."""
-    groups = np.frombuffer(data, dtype=np.uint8).reshape(-1, width)
-    padded = np.zeros((groups.shape[0], 8 * _words(width)), dtype=np.uint8)
-    padded[:, :width] = groups
-    words = padded.view("<u8")
-    mask = np.uint64((1 << width) - 1)
-    numbers = np.empty((groups.shape[0], GROUP), dtype=np.uint64)
+    padded = np.zeros(len(data) + WINDOW_BYTES, dtype=np.uint8)
+    padded[: len(data)] = np.frombuffer(data, dtype=np.uint8)
+    columns = np.empty((GROUP, len(data) // width), dtype=np.uint64)
+    read_columns(padded, 0, width, columns)
+    return columns.T.reshape(-1)
+
+
+def read_columns(padded: NDArray[np.uint8], start: int, width: int, columns: Residues) -> None:
+    """Read the numbers of a bit string into `columns`, uint64[8, count]: number i to [i mod 8, i div 8].
+
+    A number lies within the 8 bytes from that in which it begins; numbers in the same place of their group are read
+    together, `width` bytes apart. The string begins at byte `start` and is followed by 8 bytes of whatever.
+    """
+    count = columns.shape[1]
+    if count == 0:
+        return
     for index in range(GROUP):
-        word, shift = divmod(index * width, 64)
-        column = words[:, word] >> np.uint64(shift)
-        if shift + width > 64:
-            column |= words[:, word + 1] << np.uint64(64 - shift)
-        np.bitwise_and(column, mask, out=numbers[:, index])
-    return numbers.reshape(-1)
+        columns[index] = np.ndarray((count,), "<u8", padded.data, start + index * width // 8, (width,))
+    columns >>= np.arange(GROUP, dtype=np.uint64)[:, None] * np.uint64(width) % np.uint64(8)
+    columns &= np.uint64((1 << width) - 1)
 
 
 def _words(width: int) -> int:

@@ -7,17 +7,26 @@ coefficients: so the last polynomial uses few coefficients and all rows, and onl
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bfl_fabric.errors import KeyHolderRefused
+from bfl_fabric.he.lattice.modular import (
+    Integers,
+    Residues,
+    centred,
+    signed_residues,
+    unbuffered,
+    wrapped_residues,
+)
 from bfl_fabric.he.lattice.parameters import LatticeParameters
-from bfl_fabric.he.lattice.ring import Residues
 
 _REFUSAL = "it does not open to a well-formed sum"
 
 
+@unbuffered
 def message_polynomial(parameters: LatticeParameters, values: NDArray[np.int64], polynomial: int) -> Residues:
     """Return polynomial number `polynomial` of the message, uint64[L, N], zeros where no value stands.
 
@@ -26,23 +35,26 @@ def message_polynomial(parameters: LatticeParameters, values: NDArray[np.int64],
         values: all values of the update, int64[parameter_count], each at most `largest_sum` in magnitude.
         polynomial: from 0.
     """
-    per, slots = parameters.values_per_polynomial(), parameters.slots
+    per, slots = parameters.values_per_polynomial(), len(parameters.slots)
     part = values[polynomial * per : (polynomial + 1) * per]
-    table = np.zeros((parameters.degree, len(slots)), dtype=np.int64)
-    table[parameters.reserved_coefficients :].reshape(-1)[: part.size] = part
+    coefficients, left = divmod(part.size, slots)
+    table = np.zeros((slots, parameters.degree), dtype=np.int64)
+    used = table[:, parameters.reserved_coefficients :]
+    used[:, :coefficients] = part[: part.size - left].reshape(coefficients, slots).T
+    if left:
+        used[:left, coefficients] = part[part.size - left :]
+    first = len(parameters.noise_primes)
     message = np.zeros((len(parameters.primes), parameters.degree), dtype=np.uint64)
-    for slot, rows in enumerate(slots):
-        column = (
-            table[:, slot] * np.int64(parameters.noise_step)
-            if _is_noise(parameters, slot)
-            else table[:, slot]
-        )
-        for row in rows:
-            prime = np.int64(parameters.primes[row])
-            message[row] = np.remainder(column, prime).astype(np.uint64)
+    if parameters.noise_step:
+        message[:first] = _residues(table[:1] * parameters.noise_step, parameters.noise_primes)
+        table = table[1:]
+    if parameters.primes_per_value > 1:
+        table = table.repeat(parameters.primes_per_value, axis=0)
+    message[first:] = _residues(table, parameters.payload_primes)
     return message
 
 
+@unbuffered
 def opened_values(
     parameters: LatticeParameters, opened: Residues, error_bound: int, count: int
 ) -> NDArray[np.int64]:
@@ -54,22 +66,18 @@ def opened_values(
         KeyHolderRefused: the error is beyond `error_bound` somewhere, or a reserved or unused place is not zero. The
             text is the same for every cause.
     """
-    noise_rows = len(parameters.noise_primes)
-    error, noise_values = _split_noise(parameters, opened[:noise_rows], error_bound)
-    slots, coefficients = parameters.slots, opened.shape[1]
-    table = np.empty((coefficients, len(slots)), dtype=np.int64)
-    for slot, rows in enumerate(slots):
-        if _is_noise(parameters, slot):
-            table[:, slot] = noise_values
-        else:
-            primes = [parameters.primes[row] for row in rows]
-            residues = [
-                (opened[row] + parameters.primes[row] - error.modulo(parameters.primes[row])) for row in rows
-            ]
-            digits = _mixed_radix(
-                [part % prime for part, prime in zip(residues, primes, strict=True)], primes
-            )
-            table[:, slot] = _centred(digits, primes)
+    first = len(parameters.noise_primes)
+    noise, payload = opened[:first].view(np.int64), opened[first:].view(np.int64)
+    table = np.empty((opened.shape[1], len(parameters.slots)), dtype=np.int64)
+    if parameters.noise_step:
+        error, table[:, 0] = _split(parameters, noise, error_bound)
+        # the error is smaller than half a prime, so this is within what `centred` and `_joined` take
+        table[:, 1:] = _joined(payload - error, parameters).T
+    else:
+        error = _error_modulo_payload(parameters, noise, error_bound)
+        table[:] = _joined(
+            signed_residues(payload - error, _column(parameters.payload_primes)).view(np.int64), parameters
+        ).T
     reserved = parameters.reserved_coefficients
     flat = table[reserved:].reshape(-1)
     if table[:reserved].any() or flat[count:].any():
@@ -77,67 +85,80 @@ def opened_values(
     return flat[:count].copy()
 
 
-def _is_noise(parameters: LatticeParameters, slot: int) -> bool:
-    return bool(parameters.noise_step) and slot == 0
+def _residues(integers: Integers, primes: Sequence[int]) -> Residues:
+    if integers.size and max(int(integers.max()), -int(integers.min())) < min(primes):
+        return wrapped_residues(integers, _column(primes))
+    return signed_residues(integers, _column(primes))
 
 
-class _Error:
-    """An exact error in mixed radix, shifted by `shift` so that it is not negative."""
-
-    def __init__(self, digits: list[Residues], primes: list[int], shift: int) -> None:
-        self._digits, self._primes, self._shift = digits, primes, shift
-
-    def modulo(self, prime: int) -> Residues:
-        """Return the error modulo another prime."""
-        total, weight = np.zeros_like(self._digits[0]), 1
-        for digit, radix in zip(self._digits, self._primes, strict=True):
-            total += digit % np.uint64(prime) * np.uint64(weight % prime)
-            weight *= radix
-        return (total + np.uint64(-self._shift % prime)) % np.uint64(prime)
-
-
-def _split_noise(
-    parameters: LatticeParameters, rows: Residues, error_bound: int
-) -> tuple[_Error, NDArray[np.int64]]:
-    """Return the error, and the values of slot 0 in the scheme `packed`. Raises KeyHolderRefused."""
-    primes = list(parameters.noise_primes)
-    if parameters.noise_step:
-        combined = _centred(_mixed_radix(list(rows), primes), primes)
-        step = np.int64(parameters.noise_step)
-        values = (combined + step // 2) // step
-        error = combined - values * step
-        if np.abs(error).max(initial=0) > error_bound:
-            raise KeyHolderRefused(_REFUSAL)
-        shift = parameters.noise_step
-        return _Error([(error + shift).astype(np.uint64)], [1 << 62], shift), values
-    shift = error_bound
-    shifted = [
-        (row + np.uint64(shift % prime)) % np.uint64(prime) for row, prime in zip(rows, primes, strict=True)
-    ]
-    digits = _mixed_radix(shifted, primes)
-    # error + bound must be at most 2·bound: compared from the highest digit, in its own units
-    below = math.prod(primes[:-1])
-    if digits[-1].max(initial=0) > 2 * error_bound // below:
+def _split(parameters: LatticeParameters, rows: Integers, error_bound: int) -> tuple[Integers, Integers]:
+    """Return error and value where the noise primes carry step·value + error. Raises KeyHolderRefused."""
+    digits = _mixed_radix(rows, parameters.noise_primes)
+    both = centred(_number(digits, parameters.noise_primes), np.int64(parameters.noise_modulus))
+    values = (both + parameters.noise_step // 2) // parameters.noise_step
+    error = both - values * parameters.noise_step
+    if error.size and max(int(error.max()), -int(error.min())) > error_bound:
         raise KeyHolderRefused(_REFUSAL)
-    return _Error(digits, primes, shift), np.zeros(0, dtype=np.int64)
+    return error, values
 
 
-def _mixed_radix(residues: list[Residues], primes: list[int]) -> list[Residues]:
-    """Return digits d with number = d0 + d1·p0 + d2·p0·p1 + … (Garner 1959)."""
-    digits: list[Residues] = []
-    for index, (residue, prime) in enumerate(zip(residues, primes, strict=True)):
-        modulus, rest = np.uint64(prime), residue
-        for digit, radix in zip(digits, primes[:index], strict=True):
-            difference = rest + modulus - digit % modulus
-            rest = difference % modulus * np.uint64(pow(radix, -1, prime)) % modulus
-        digits.append(rest)
+def _error_modulo_payload(parameters: LatticeParameters, rows: Integers, error_bound: int) -> Integers:
+    """Return numbers below 2^62 that are the error modulo each payload prime. Raises KeyHolderRefused.
+
+    The error does not fit a word: it stays in mixed radix, with the bound added so that it is not negative.
+    """
+    primes = parameters.noise_primes
+    digits = _mixed_radix(rows + _column([error_bound % prime for prime in primes]), primes)
+    beyond = np.zeros(rows.shape[1], dtype=np.bool_)
+    limit = 2 * error_bound
+    for digit, prime in zip(digits, primes, strict=True):
+        limit, lowest = divmod(limit, prime)
+        beyond = (digit > lowest) | ((digit == lowest) & beyond)
+    if beyond.any():
+        raise KeyHolderRefused(_REFUSAL)
+    payload = parameters.payload_primes
+    total = np.zeros((len(payload), rows.shape[1]), dtype=np.int64)
+    for index, digit in enumerate(digits):
+        weight = math.prod(primes[:index])
+        total += digit * _column([weight % prime for prime in payload])
+    return total - _column([error_bound % prime for prime in payload])
+
+
+def _joined(rows: Integers, parameters: LatticeParameters) -> Integers:
+    """Return the value closest to zero that each group of rows carries, int64[values, coefficients]."""
+    each, primes = parameters.primes_per_value, parameters.payload_primes
+    if each == 1:
+        return centred(rows, _column(primes))
+    values = np.empty((len(primes) // each, rows.shape[1]), dtype=np.int64)
+    for index, value in enumerate(values):
+        group = slice(index * each, (index + 1) * each)
+        digits = _mixed_radix(rows[group], primes[group])
+        value[:] = centred(_number(digits, primes[group]), np.int64(math.prod(primes[group])))
+    return values
+
+
+def _mixed_radix(rows: Integers, primes: Sequence[int]) -> list[Integers]:
+    """Return digits d with number = d0 + d1·p0 + d2·p0·p1, of numbers given below 2^31 modulo up to three primes.
+
+    Garner (1959). A digit is (row − number so far)/(p0·p1·…), computed in one sum below 2^63.
+    """
+    digits: list[Integers] = []
+    for index, (row, prime) in enumerate(zip(rows, primes, strict=True)):
+        inverse = pow(math.prod(primes[:index]), -1, prime)
+        total = row * inverse
+        for lower, digit in enumerate(digits):
+            total -= digit * (math.prod(primes[:lower]) * inverse % prime)
+        digits.append(signed_residues(total, np.int64(prime)).view(np.int64))
     return digits
 
 
-def _centred(digits: list[Residues], primes: list[int]) -> NDArray[np.int64]:
-    """Return the representative closest to zero of a number below 2^62 in mixed radix."""
-    total, weight = np.zeros(digits[0].shape, dtype=np.int64), 1
-    for digit, radix in zip(digits, primes, strict=True):
-        total += digit.astype(np.int64) * np.int64(weight)
-        weight *= radix
-    return np.where(total > weight // 2, total - np.int64(weight), total)
+def _number(digits: Sequence[Integers], primes: Sequence[int]) -> Integers:
+    """Return a number below 2^62 from its digits."""
+    total = digits[0].copy()
+    for index, digit in enumerate(digits[1:], start=1):
+        total += digit * math.prod(primes[:index])
+    return total
+
+
+def _column(numbers: Sequence[int]) -> Integers:
+    return np.array(numbers, dtype=np.int64)[:, None]

@@ -12,10 +12,11 @@ import io
 import os
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +38,8 @@ _LAYOUT = struct.Struct("<4sBBBBI32sIIQQII32s32s128s128s")
 HEADER_BYTES = _LAYOUT.size
 _MEMBER = struct.Struct("<128s32sQB32s")
 MEMBER_BYTES = _MEMBER.size
+MEMBER_DIGEST = slice(NAME_BYTES + 1, NAME_BYTES + 33)
+"""Where a row of a sum's table has the digest of the member's upload."""
 
 
 class Kind(IntEnum):
@@ -57,11 +60,14 @@ class Kind(IntEnum):
 
 
 class Expansion(IntEnum):
-    """How a mask is made of the seed: there is none, ours, SEAL's SHAKE256."""
+    """How masks are made of seeds: there are none, ours from the header's seed, SEAL's from one for each polynomial.
+
+    SEAL's seeds stand in the body; the header and the table of members then have the SHA-256 of them all.
+    """
 
     NONE = 0
     AES_CTR = 1
-    SEAL_SHAKE256 = 2
+    SEAL_BLAKE2XB = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,17 +219,13 @@ class Reader:
         return self.bytes(polynomial_bytes(self._parameters, coefficients))
 
     def checked(self, data: bytes, coefficients: int) -> Residues:
-        """Return the residues of a polynomial's bytes. Raises MalformedInput."""
+        """Return the residues of a polynomial's bytes, uint64[L, coefficients]. Raises MalformedInput."""
         rows = np.empty((len(self._parameters.primes), coefficients), dtype=np.uint64)
-        start = 0
-        for row, (width, prime) in enumerate(
-            zip(self._parameters.widths, self._parameters.primes, strict=True)
-        ):
+        view, start = memoryview(data), 0
+        for row, width, prime in zip(rows, self._parameters.widths, self._parameters.primes, strict=True):
             end = start + packed_bytes(coefficients, width)
-            rows[row] = unpack(data[start:end], width)
-            require(
-                not coefficients or int(rows[row].max()) < prime, f"a residue is not below its prime {prime}"
-            )
+            row[:] = unpack(view[start:end], width)
+            require(not coefficients or int(row.max()) < prime, f"a residue is not below its prime {prime}")
             start = end
         return rows
 
@@ -234,7 +236,8 @@ class Reader:
         require(names == sorted(set(names)), "the members are not in ascending order, or one stands twice")
         require(sum(row.weight for row in rows) == self.header.weight, "the members' weights do not add up")
         require(
-            sum_subject(rows) == self.header.subject, "the subject is not the digest of the members' uploads"
+            sum_subject(row.digest for row in rows) == self.header.subject,
+            "the subject is not the digest of the members' uploads",
         )
         return rows
 
@@ -257,7 +260,13 @@ class Reader:
 
 def encode_polynomial(parameters: LatticeParameters, rows: Residues) -> bytes:
     """Return the bytes of a polynomial uint64[L, coefficients], rows in order, each packed at its prime's width."""
-    return b"".join(pack(row, width) for row, width in zip(rows, parameters.widths, strict=True))
+    parts, first = [], 0
+    for width, equal in groupby(parameters.widths):
+        last = first + len(list(equal))
+        # a row is whole bytes, so rows of one width are packed in one go
+        parts.append(pack(rows[first:last].reshape(-1), width))
+        first = last
+    return b"".join(parts)
 
 
 def polynomial_bytes(parameters: LatticeParameters, coefficients: int) -> int:
@@ -265,10 +274,9 @@ def polynomial_bytes(parameters: LatticeParameters, coefficients: int) -> int:
     return sum(packed_bytes(coefficients, width) for width in parameters.widths)
 
 
-def sum_subject(members: Sequence[Member]) -> bytes:
-    """Return the subject of the sum of these uploads."""
-    ordered = sorted(members, key=lambda row: row.participant_id)
-    return hashlib.sha256(b"".join(row.digest for row in ordered)).digest()
+def sum_subject(digests: Iterable[bytes]) -> bytes:
+    """Return the subject of the sum of uploads with these digests, in the order of their participants' ids."""
+    return hashlib.sha256(b"".join(digests)).digest()
 
 
 @contextmanager

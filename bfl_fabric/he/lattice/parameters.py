@@ -138,7 +138,7 @@ class LatticeParameters:
         if self.noise_step:
             return ERROR_BOUND * self.max_members
         sums = NOISE_SIGMAS * math.sqrt(2 * self.max_members * self.noise_variance)
-        return int(sums + TAIL_SIGMAS * 2**self.smudge_bits * math.sqrt(self.max_holders))
+        return int(sums) + int(TAIL_SIGMAS * 2**self.smudge_bits * math.sqrt(self.max_holders))
 
     def values_per_polynomial(self) -> int:
         return (self.degree - self.reserved_coefficients) * len(self.slots)
@@ -180,10 +180,11 @@ def _threshold(
     payload_primes: tuple[int, ...],
     smudge_bits: int,
     primes_per_value: int = 1,
+    max_members: int = 1024,
 ) -> LatticeParameters:
     return LatticeParameters(
         name, "threshold", degree, noise_primes, payload_primes, 0, primes_per_value,
-        polynomials_per_mask=8, max_members=1024, max_holders=16, smudge_bits=smudge_bits,
+        polynomials_per_mask=8, max_members=max_members, max_holders=16, smudge_bits=smudge_bits,
         reserved_coefficients=RESERVED_COEFFICIENTS,
     )  # fmt: skip
 
@@ -206,6 +207,12 @@ PACKED_S20K = _packed(
     (1048625153, 1048707073, 1048723457, 1048772609, 1049067521), 65536, 1560,
 )  # fmt: skip
 """20 bits, weight 1,000: 4.10 B."""
+
+PACKED_S16K = _packed(
+    "packed-s16k", 8192, (16465921, 66813953),
+    (1048625153, 1048707073, 1048723457, 1048772609, 1049067521), 1 << 20, 24_000,
+)  # fmt: skip
+"""16 bits, weight 16,000, for as many members: 4.17 B."""
 
 PACKED_SMALL = _packed("packed-small", 4096, (40961, 65537), (2654209, 2752513, 2768897), 512, 12)
 """18 bits, weight 10, half the ring: for models below 50,000 parameters; 3.09 B."""
@@ -230,13 +237,19 @@ THRESHOLD_T20 = _threshold(
 )  # fmt: skip
 """20 bits with weight 1,000 (T20) or 24 bits with weight 60 (T24): 5.59 B; smudging 2^76."""
 
+THRESHOLD_T16K = _threshold(
+    "threshold-t16k", 16384, THRESHOLD_T20.noise_primes, THRESHOLD_T20.payload_primes, 76, max_members=16_000
+)
+"""16 bits, weight 16,000, for as many members: 5.61 B; smudging 2^76 over noise 2^17.9 of them and 16 holders."""
+
 THRESHOLD_WIDE = _threshold(
     "threshold-wide", 8192, _SMUDGED_N8192, (1073692673, 1073643521, 1073479681, 1073430529), 62, 2
 )
 """Two primes for each value: any weight, exact scores against 8-bit directions; for models below 50,000 parameters."""
 
 _SETS = (
-    PACKED_S16, PACKED_S24, PACKED_S20K, PACKED_SMALL, PACKED_WIDE, THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_WIDE,
+    PACKED_S16, PACKED_S24, PACKED_S20K, PACKED_S16K, PACKED_SMALL, PACKED_WIDE,
+    THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_T16K, THRESHOLD_WIDE,
 )  # fmt: skip
 
 PARAMETER_SETS = {parameters.digest: parameters for parameters in _SETS}

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
-from bfl_fabric.he.lattice.ring import Residues
-
-Integers: TypeAlias = NDArray[np.int64]
+from bfl_fabric.he.lattice.modular import Integers, Residues, unbuffered
 
 SEED_BYTES = 32
 BINOMIAL_BITS = 21
@@ -25,6 +23,9 @@ BINOMIAL_BITS = 21
 
 ERROR_BOUND = BINOMIAL_BITS
 ERROR_VARIANCE = BINOMIAL_BITS / 2
+
+_HALF = np.uint64(32)
+_LOW_HALF = np.uint64((1 << 32) - 1)
 
 
 class Stream:
@@ -53,42 +54,49 @@ class Stream:
         """Return the next `count` 64-bit words."""
         return np.frombuffer(self.bytes(8 * count), dtype="<u8").astype(np.uint64, copy=False)
 
-    def uniform(self, prime: int, count: int) -> Residues:
-        """Return uniform residues below `prime` < 2^32, uint64[count].
+    def uniform(self, limit: int, count: int) -> Residues:
+        """Return uniform numbers from 0 below `limit` < 2^32, uint64[count]: the row of `uniform_rows`."""
+        row: Residues = self.uniform_rows((limit,), count)[0]
+        return row
 
-        32-bit words are cut to the prime's width; those that are not below it are dropped. The words come in blocks
-        of (count − found)·2 rounded up to 64, so that the numbers are a function of stream, prime and count.
+    @unbuffered
+    def uniform_rows(self, limits: Sequence[int], count: int) -> Residues:
+        """Return uniform numbers from 0, row l below `limits[l]` < 2^32, uint64[L, count].
+
+        A 32-bit word w makes ⌊w·limit/2^32⌋, and is refused when w·limit mod 2^32 is below 2^32 mod limit (Lemire
+        2019). Every place takes a word, row by row; then those whose word was refused take another in the same
+        order, until none is refused. So the numbers are a function of the stream, the limits and the count.
         """
-        mask = np.uint32((1 << prime.bit_length()) - 1)
-        found = np.empty(0, dtype=np.uint32)
-        while found.size < count:
-            wanted = -(-2 * (count - found.size) // 64) * 64
-            block = np.frombuffer(self.bytes(4 * wanted), dtype="<u4") & mask
-            found = np.concatenate((found, block[block < prime]))
-        return found[:count].astype(np.uint64)
+        factors = np.array(limits, dtype=np.uint64)
+        least = np.array([(1 << 32) % limit for limit in limits], dtype=np.uint64)
+        numbers = self._half_words(len(limits) * count).reshape(len(limits), count)
+        numbers *= factors[:, None]
+        refused = np.flatnonzero((numbers & _LOW_HALF) < least[:, None])
+        numbers >>= _HALF
+        places = numbers.reshape(-1)
+        while refused.size:
+            rows = refused // count
+            products = self._half_words(refused.size) * factors[rows]
+            places[refused] = products >> _HALF
+            refused = refused[(products & _LOW_HALF) < least[rows]]
+        return numbers
 
     def ternary(self, count: int) -> Integers:
-        """Return uniform numbers of −1, 0, 1, int64[count]: two bits each, 3 dropped."""
-        found = np.empty(0, dtype=np.uint8)
-        while found.size < count:
-            wanted = -(-(count - found.size) // 32) * 16
-            block = np.frombuffer(self.bytes(wanted), dtype=np.uint8)
-            pairs = np.stack([block >> shift & 3 for shift in (0, 2, 4, 6)], axis=1).reshape(-1)
-            found = np.concatenate((found, pairs[pairs < 3]))
-        return found[:count].astype(np.int64) - 1
+        """Return uniform numbers of −1, 0, 1, int64[count]."""
+        return self.uniform(3, count).view(np.int64) - 1
 
     def error(self, count: int) -> Integers:
-        """Return centred binomial numbers of 2·21 coins, int64[count]."""
-        words = self.words(count)
-        mask = np.uint64((1 << BINOMIAL_BITS) - 1)
-        heads: Integers = np.bitwise_count(words & mask).astype(np.int64)
-        tails: Integers = np.bitwise_count(words >> np.uint64(BINOMIAL_BITS) & mask).astype(np.int64)
-        return heads - tails
+        """Return centred binomial numbers of 2·21 coins, int64[count]: how many of 42 coins are heads, less 21."""
+        coins = self.words(count) & np.uint64((1 << 2 * BINOMIAL_BITS) - 1)
+        heads: Integers = np.bitwise_count(coins).astype(np.int64)
+        return heads - BINOMIAL_BITS
 
     def gaussian(self, count: int) -> NDArray[np.float64]:
         """Return standard normal numbers, float64[count], by Box and Muller's transform of 53-bit uniforms."""
-        words = self.words(2 * count) >> np.uint64(11)
-        uniforms = (words.astype(np.float64) + 0.5) * 2.0**-53
-        radius = np.sqrt(-2.0 * np.log(uniforms[:count]))
-        result: NDArray[np.float64] = radius * np.cos(2.0 * np.pi * uniforms[count:])
-        return result
+        half = -(-count // 2)
+        uniforms = ((self.words(2 * half) >> np.uint64(11)).view(np.int64) + 0.5) * 2.0**-53
+        radius, angle = np.sqrt(-2.0 * np.log(uniforms[:half])), 2.0 * np.pi * uniforms[half:]
+        return np.concatenate((radius * np.cos(angle), radius * np.sin(angle)))[:count]
+
+    def _half_words(self, count: int) -> Residues:
+        return np.frombuffer(self.bytes(4 * count), dtype="<u4").astype(np.uint64)

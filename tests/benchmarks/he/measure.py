@@ -44,7 +44,10 @@ class Seat(Protocol):
     word: str
     name: str
     parameters: str
-    note: str
+
+    @property
+    def note(self) -> str:
+        """What the figures leave in or out; asked for at the end."""
 
     def prepare(self) -> None: ...
 
@@ -94,10 +97,14 @@ class Here:
 
     def __init__(self, word: str, candidate: Candidate, values: list[Float32Vector]) -> None:
         self.word, self.name = word, candidate.name
-        self.parameters, self.note = candidate.parameters, candidate.note
+        self.parameters = candidate.parameters
         self._candidate = candidate
         self._values = values
         self._expected: Float64Vector | None = None
+
+    @property
+    def note(self) -> str:
+        return self._candidate.note
 
     def prepare(self) -> None:
         self._candidate.prepare(self._values)
@@ -124,13 +131,18 @@ class Abroad:
 
     def __init__(self, competitor: Competitor, count: int, values: Path, place: Path) -> None:
         self.word, self.name = competitor.word, competitor.named(count)
-        self.parameters, self.note = competitor.parameters, ""
+        self.parameters = competitor.parameters
+        self._note = ""
         self._values = values
         self._opened = place / "opened.npy"
         self._process = ForeignProcess(competitor, count, place)
 
+    @property
+    def note(self) -> str:
+        return self._note
+
     def prepare(self) -> None:
-        self.note = self._process.ask("prepare", values=str(self._values))["note"]
+        self._note = self._process.ask("prepare", values=str(self._values))["note"]
 
     def client(self) -> tuple[float, int]:
         answer = self._process.ask("client")
@@ -175,6 +187,9 @@ def measure(
                 if seat is not None and not figures.absent:
                     _say(f"{count:,}: turn {number + 1} of {repeats}, {seat.name}")
                     _turn(seat, figures, exact)
+        for seat, figures in table:
+            if seat is not None and not figures.absent:
+                figures.note = seat.note
         return [figures for _, figures in table]
 
 
@@ -212,7 +227,6 @@ def _seated(
         seat.prepare()
     except CompetitorFailed as failed:
         figures.absent = f"does not run here: {failed}"
-    figures.note = seat.note
     return seat, figures
 
 

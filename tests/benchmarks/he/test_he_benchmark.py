@@ -24,7 +24,11 @@ TENSEAL = COMPETITORS[0]
 class Rounding:
     """A scheme that claims exact sums and returns others."""
 
-    name, parameters, note = "claims to be exact", "none", ""
+    name, parameters = "claims to be exact", "none"
+
+    @property
+    def note(self) -> str:
+        return ""
 
     def __init__(self, place: Path) -> None:
         self._sum = np.empty(0)
@@ -47,7 +51,7 @@ class Rounding:
 
 
 def test_ours_is_exact_and_tenseal_rounds_on_the_same_inputs(tmp_path: Path) -> None:
-    ours, tenseal = measure.measure(COUNT, 1, OURS, [TENSEAL], tmp_path)
+    ours, tenseal = measure.measure(COUNT, 1, {"ckks": OURS["ckks"]}, [TENSEAL], tmp_path)
     assert (ours.absent, tenseal.absent) == ("", "")
     assert ours.exact is True
     assert 1e-6 < ours.sum_error < 10 * 0.25 / 32767 / 2 + 1e-9

@@ -20,7 +20,7 @@ def test_the_default_parameters_of_ckks_are_the_4096_set_with_reserved_coefficie
     assert parameters_digest("ckks") == CKKS_N4096_R64.digest
 
 
-@pytest.mark.parametrize("scheme", ["packed", "CKKS", ""])
+@pytest.mark.parametrize("scheme", ["paillier", "CKKS", ""])
 def test_an_unknown_scheme_is_refused(scheme: str, schemes: EncryptionSchemes, public_key: bytes) -> None:
     with pytest.raises(ConfigurationError, match="this version has ckks"):
         parameters_digest(scheme)
