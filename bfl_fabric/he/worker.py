@@ -15,7 +15,7 @@ import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,12 @@ from bfl_fabric.he.gate import Message, open_message, read_message
 from bfl_fabric.he.packed.operations import PackedOperations
 from bfl_fabric.he.packing import Residues, pack
 from bfl_fabric.he.parameters import parameters_named
-from bfl_fabric.he.seal import Decryptor, Encryptor, SealContext
 from bfl_fabric.he.secretfile import KeyPair
 from bfl_fabric.he.threshold.operations import ThresholdOperations
 from bfl_fabric.he.wire import Kind
+
+if TYPE_CHECKING:
+    from bfl_fabric.he.seal import Decryptor, Encryptor, SealContext
 
 Reply: TypeAlias = tuple[Head, bytes]
 
@@ -138,6 +140,9 @@ class Worker:
         }, b""
 
     def _seal(self, head: Head) -> SealContext:
+        # a worker that needs no SEAL does not load it
+        from bfl_fabric.he.seal import SealContext
+
         digest = _text(head, "parameters_digest")
         if digest not in self._contexts:
             self._contexts[digest] = SealContext(parameters_named(digest))
