@@ -60,7 +60,8 @@ def test_shards_in_processes_refuse_with_the_reason_of_one_node(uploads: Uploads
         sharded_sum(uploads.terms, KEY, paths, 2, submit)
 
 
-def test_shards_on_ray_give_the_bytes_of_one_node(uploads: Uploads) -> None:
+def test_shards_on_ray_give_the_bytes_of_one_node(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "200")
     pytest.importorskip("ray", reason="the extra ray is not installed")
     paths = uploads.several(3)
     polynomials = uploads.polynomials()
