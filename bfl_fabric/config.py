@@ -89,7 +89,10 @@ class EvaluationSettings(Settings):
 
 
 class NodeSettings(Settings):
-    """One node: what it does, who it is, where its ledger and its disk are."""
+    """One node: what it does, who it is, where its ledger and its disk are.
+
+    `key_seconds` is the life of a joint key that a key holder begins to make; 0: it is good until it is retired.
+    """
 
     role: NodeRole
     node_id: str
@@ -98,6 +101,7 @@ class NodeSettings(Settings):
     storage: AnchoredPath
     listen: Address = "127.0.0.1:0"
     poll_seconds: float = Field(default=1.0, gt=0, le=60)
+    key_seconds: int = Field(default=0, ge=0)
     training: TrainingSettings | None = None
     evaluation: EvaluationSettings | None = None
 
@@ -138,6 +142,7 @@ def explained(error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
-        reason = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        unknown = problem["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+        reason = "unknown key" if unknown else problem["msg"]
         problems.append(f"{place}: {reason}" if place else reason)
     return "; ".join(problems)

@@ -28,6 +28,7 @@ from bfl_fabric.roles.actions import Role
 from bfl_fabric.roles.admission import NodeAdmission
 from bfl_fabric.roles.announcement import AnnouncementRole
 from bfl_fabric.roles.fetching import Fetcher
+from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.initial_model import CoordinatorAdmission
 from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop, run_all
 from bfl_fabric.roles.reader import LedgerReader
@@ -129,7 +130,8 @@ async def _node(settings: config.NodeSettings) -> None:
         bench, channel = await wiring.workbench(actor, stack)
         schemes = TaskSchemes(bench, Fetcher(bench, LedgerReader(bench.ports.ledger)))
         checks = UploadChecks(bench, schemes)
-        terms = LoopTerms(poll_seconds=settings.poll_seconds)
+        deaf_to = DEAF_TO.get(settings.role, frozenset())
+        terms = LoopTerms(poll_seconds=settings.poll_seconds, deaf_to=deaf_to)
         roles: list[Role] = []
         if settings.role is not NodeRole.PARTICIPANT:
             roles.append(AnnouncementRole(bench, settings.role, await _serve(settings, bench, checks, stack)))
@@ -200,9 +202,7 @@ def _role(
         case NodeRole.KEY_HOLDER:
             from bfl_fabric.roles.key_holder import KeyHolderRole
 
-            keys = settings.storage / "keys"
-            keys.mkdir(mode=0o700, exist_ok=True)
-            return KeyHolderRole(bench, schemes, keys)
+            return KeyHolderRole(bench, schemes, wiring.key_folder(settings.storage), settings.key_seconds)
         case NodeRole.COORDINATOR:
             from bfl_fabric.roles.coordinator import CoordinatorRole, Patience
 
@@ -223,7 +223,10 @@ def _participant(settings: config.NodeSettings, bench: Workbench) -> Role:
         )
     architecture = settings.training.architecture
     trainer = wiring.trainer(settings.node_id, settings.training)
-    return ParticipantRole(bench, trainer, lambda spec: spec.model.architecture == architecture, joins=True)
+    keys = wiring.key_folder(settings.storage)
+    return ParticipantRole(
+        bench, trainer, lambda spec: spec.model.architecture == architecture, keys, joins=True
+    )
 
 
 async def _report(settings: config.NodeSettings, channel: TransferClient) -> None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import Metrics, ModelTerms, TaskSpec
+from bfl_chaincode.api.records import KeyEpoch, Metrics, ModelTerms, NodeRole, TaskSpec
 from bfl_fabric import config
 from bfl_fabric.clock import SystemClock
 from bfl_fabric.domain.ports import Arithmetic, Clock, Evaluator, Ledger, Trainer
-from bfl_fabric.errors import ConfigurationError
+from bfl_fabric.errors import ConfigurationError, NotFound
 from bfl_fabric.storage.blobs import FileBlobStore
 
 if TYPE_CHECKING:
@@ -63,11 +64,57 @@ def schemes() -> EncryptionSchemes:
     return EncryptionSchemes()
 
 
-def parameters_digest(scheme: str) -> str:
-    """Return the digest of the parameters that a new task with this scheme gets."""
-    from bfl_fabric.he.provider import parameters_digest as digest
+def choose_parameters(
+    scheme: str, value_bits: int, max_total_weight: int, members: int, parameter_count: int
+) -> str:
+    """Return the digest of the parameters that a new task with this scheme gets: its smallest set that fits.
 
-    return digest(scheme)
+    Raises ConfigurationError when the scheme is unknown, or has no parameters for such sums.
+    """
+    from bfl_fabric.he.provider import choose_parameters as choose
+
+    return choose(scheme, value_bits, max_total_weight, members, parameter_count)
+
+
+def key_folder(storage: Path) -> Path:
+    """Return an actor's folder for secret key files, which only its owner may enter."""
+    keys = storage / "keys"
+    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return keys
+
+
+def hold_drill(place: Path, spec: TaskSpec, epoch: KeyEpoch) -> list[tuple[tuple[str, ...], str]]:
+    """Open known sums with the shares that the key holders' nodes of a directory have, window by window.
+
+    Returns the members of each window, with what went wrong, "" if nothing. Raises NotFound when a member's share or
+    the joint key is not on this machine.
+    """
+    from bfl_fabric.he.isolation import WorkerLimits
+    from bfl_fabric.he.threshold.drill import drill
+    from bfl_fabric.he.threshold.provider import ThresholdProvider
+    from bfl_fabric.network.directory import node_directory, read_topology
+    from bfl_fabric.roles.ceremony import secret_path
+
+    homes = {
+        organization.msp_id: node_directory(place, name)
+        for organization in read_topology(place).organizations
+        for name, role in read_topology(place).nodes(organization).items()
+        if role is NodeRole.KEY_HOLDER and organization.msp_id in epoch.members
+    }
+    absent = sorted(set(epoch.members) - homes.keys())
+    if absent:
+        raise NotFound(f"the key holder's node of {', '.join(absent)} is not in {place}")
+    joint_key = FileBlobStore(homes[epoch.members[0]]).read(epoch.public_key_digest)
+    provider, terms = ThresholdProvider(WorkerLimits()), spec.encryption
+    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="bfl-drill-") as folder:
+        stack.callback(provider.close)
+        holders = {}
+        for msp_id, home in homes.items():
+            path = secret_path(key_folder(home), epoch.task_id, epoch.epoch)
+            holders[msp_id] = provider.holder(terms, joint_key, path)
+            stack.callback(holders[msp_id].close)
+        found = drill(provider.joint(terms, joint_key), holders, Path(folder))
+    return [(window.members, window.problem) for window in found]
 
 
 def channel_config(settings: config.LedgerSettings) -> ChannelConfig:

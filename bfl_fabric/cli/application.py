@@ -11,9 +11,11 @@ from bfl_fabric import __version__
 from bfl_fabric.cli import (
     audit,
     bench,
+    bench_scale,
     demo,
     doctor,
     federation,
+    key,
     ledger,
     model,
     network,
@@ -63,6 +65,7 @@ application.command("demo")(demo.demo)
 application.add_typer(federation.nouns, name="federation")
 application.add_typer(task.nouns, name="task")
 application.add_typer(rounds.nouns, name="round")
+application.add_typer(key.nouns, name="key")
 application.add_typer(participant.nouns, name="participant")
 application.add_typer(node.nouns, name="node")
 application.add_typer(ledger.nouns, name="ledger")
@@ -71,4 +74,5 @@ application.add_typer(audit.nouns, name="audit")
 application.add_typer(model.nouns, name="model")
 application.add_typer(reward.nouns, name="reward")
 application.command("doctor")(doctor.doctor)
-application.command("bench")(bench.bench)
+application.add_typer(bench.nouns, name="bench")
+bench.nouns.command("scale")(bench_scale.scale)

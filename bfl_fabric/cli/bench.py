@@ -19,6 +19,7 @@ import typer
 from bfl_fabric.cli.output import JsonFlag, console, print_json
 from bfl_fabric.errors import ConfigurationError
 
+nouns = typer.Typer(invoke_without_command=True)
 COMMAND = "make bench"
 
 
@@ -36,7 +37,9 @@ class Figures:
         return "\n".join([*lines, *(_row(row) for row in self.rows)]) + "\n"
 
 
+@nouns.callback()
 def bench(
+    context: typer.Context,
     quick: Annotated[bool, typer.Option(help="Smaller sizes and fewer repeats.")] = False,
     write: Annotated[
         Path | None, typer.Option(help="Page to write the tables into, between its markers.")
@@ -47,8 +50,17 @@ def bench(
 
     Example: bfl bench --write docs/benchmarks.md
     """
+    if context.invoked_subcommand is not None:
+        return
     sizes = [1_000, 100_000] if quick else [1_000, 100_000, 1_000_000]
     tables = [_ledger(quick), _verification(500 if quick else 10_000), _encryption(sizes, quick)]
+    show(tables, as_json)
+    if write is not None:
+        write_tables(write, tables, COMMAND, "bench")
+
+
+def show(tables: Sequence[Figures], as_json: bool) -> None:
+    """Print tables, as Markdown or as one JSON document."""
     if as_json:
         print_json(
             [
@@ -56,11 +68,9 @@ def bench(
                 for t in tables
             ]
         )
-    else:
-        for table in tables:
-            console.print(table.markdown(), markup=False, soft_wrap=True)
-    if write is not None:
-        write_tables(write, tables, COMMAND, "bench")
+        return
+    for table in tables:
+        console.print(table.markdown(), markup=False, soft_wrap=True)
 
 
 def _ledger(quick: bool) -> Figures:

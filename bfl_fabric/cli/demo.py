@@ -29,6 +29,7 @@ class DemoChoice:
     as_json: bool
     ledger: str = "embedded"
     consensus: str | None = None
+    scheme: str = "ckks"
 
 
 def demo(
@@ -52,6 +53,12 @@ def demo(
     consensus: Annotated[
         str | None, typer.Option(help="With --ledger fabric: raft (one orderer) or bft (four).")
     ] = None,
+    scheme: Annotated[
+        str,
+        typer.Option(
+            help="Encryption: ckks (one key holder), packed (silos share the key), threshold (nobody has it)."
+        ),
+    ] = "ckks",
     as_json: JsonFlag = False,
 ) -> None:
     """Found a federation, train together on encrypted updates, settle, pay and audit: about a minute.
@@ -60,11 +67,13 @@ def demo(
     own that talk over gRPC with mutual TLS. Everything is kept in one directory; nothing listens beyond 127.0.0.1.
 
     Examples: bfl demo; bfl demo --data digits --rounds 30 --participants 12; bfl demo --organizations 5 --json;
-    bfl demo --ledger fabric --consensus bft
+    bfl demo --ledger fabric --consensus bft; bfl demo --scheme threshold --organizations 5
     """
     from bfl_fabric.cli.demo_run import DemoRun
     from bfl_fabric.network.programs import find_programs
+    from bfl_fabric.sdk.terms import require_scheme
 
+    require_scheme(scheme)
     if ledger == "fabric":
         find_programs()
     choice = DemoChoice(
@@ -77,6 +86,7 @@ def demo(
         as_json=as_json,
         ledger=ledger,
         consensus=consensus,
+        scheme=scheme,
     )
     if choice.directory.exists() and any(choice.directory.iterdir()):
         raise ConfigurationError(f"{choice.directory} is not empty; choose another --directory")

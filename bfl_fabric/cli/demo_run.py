@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from bfl_chaincode.api.records import THRESHOLD_SCHEME, CeremonyStatus
 from bfl_fabric.audit.compare import compare
 from bfl_fabric.audit.summary import Baselines, FactSummary, RunSummary, TrafficSummary
 from bfl_fabric.cli.connection import command
 from bfl_fabric.cli.demo_data import DemoData, prepare_data
 from bfl_fabric.cli.display import RunDisplay
+from bfl_fabric.cli.key_view import ceremony_line, ceremony_table, follow_ceremonies
 from bfl_fabric.cli.output import percent, print_json, size
 from bfl_fabric.errors import AuditFailed
 from bfl_fabric.network import directory as directories
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 ENDOWMENT = 1_000_000
 POOL_PER_ROUND = 1_000
 UPLOAD_SECONDS = 300
+SHARE_SECONDS = 20
+READY_SECONDS = 120.0
 
 
 class DemoRun:
@@ -42,9 +46,8 @@ class DemoRun:
     def __init__(self, choice: DemoChoice, console: Console) -> None:
         self._choice = choice
         self._console = console
-        self._topology = generated(choice.organizations, choice.participants).on(
-            choice.ledger, choice.consensus
-        )
+        topology = generated(choice.organizations, choice.participants, choice.scheme)
+        self._topology = topology.on(choice.ledger, choice.consensus)
         self._started = time.monotonic()
         self._traffic: dict[int, TrafficSummary] = {}
 
@@ -99,11 +102,20 @@ class DemoRun:
         task = await client.publish(terms, described, initial)
         watcher = asyncio.create_task(self._watch(processes, client, display))
         try:
+            if terms.scheme == THRESHOLD_SCHEME:
+                await self._watch_ceremony(task)
             await task.start(self._choice.participants)
             await task.wait(lambda summary: self._progress(summary, processes, display))
         finally:
             watcher.cancel()
         return task
+
+    async def _watch_ceremony(self, task: AsyncTask) -> None:
+        """Show how the key members make the joint key, which none of them ever has."""
+        async for view in follow_ceremonies(task, READY_SECONDS):
+            self._console.print(ceremony_line(view), soft_wrap=True)
+            if view.ceremony.status is CeremonyStatus.CLOSED:
+                self._console.print(ceremony_table(view))
 
     def _progress(self, summary: RoundSummary, processes: LocalFederation, display: RunDisplay) -> None:
         display.show(summary)
@@ -133,6 +145,8 @@ class DemoRun:
             minimum_samples=profile.minimum_samples,
             data_schema=profile.schema.document,
             pool=POOL_PER_ROUND * data.rounds,
+            scheme=self._choice.scheme,
+            share_seconds=SHARE_SECONDS,
         )
 
     async def _watch(self, processes: LocalFederation, client: AsyncFederation, display: RunDisplay) -> None:

@@ -29,11 +29,18 @@ BAR_WIDTH = 24
 def line_of(summary: RoundSummary) -> str:
     """Return one line for one state of one round."""
     accuracy = f"  accuracy {percent(summary.accuracy_ppb)}" if summary.accuracy_ppb is not None else ""
+    opened = f"  opened by {opened_by(summary)}" if summary.opened_by else ""
     reason = f"  ({summary.reason})" if summary.reason else ""
     return (
         f"round {summary.number:>3}  {summary.phase.value:<10}  {summary.delivered}/{summary.cohort} in  "
-        f"{size(summary.upload_bytes)} up{accuracy}{reason}"
+        f"{size(summary.upload_bytes)} up{accuracy}{opened}{reason}"
     )
+
+
+def opened_by(summary: RoundSummary) -> str:
+    """Return who opened a round's sum, and in which attempt if not in the first."""
+    again = f" (attempt {summary.attempt})" if summary.attempt > 1 else ""
+    return ", ".join(summary.opened_by) + again
 
 
 class RunDisplay:
@@ -85,9 +92,13 @@ class RunDisplay:
         table.add_column("in", justify="right", min_width=5)
         table.add_column("up", justify="right", min_width=9)
         table.add_column("held-out accuracy", no_wrap=True, min_width=BAR_WIDTH + 8)
+        if shared := any(item.opened_by for item in self._summaries.values()):
+            table.add_column("opened by", overflow="fold")
         visible = sorted(self._summaries)[-max(4, self._console.height - 12) :]
         for number in visible:
-            table.add_row(*_cells(self._summaries[number], self._rounds))
+            summary = self._summaries[number]
+            opened = (opened_by(summary),) if shared else ()
+            table.add_row(*_cells(summary, self._rounds), *opened)
         figures = {"elapsed": f"{time.monotonic() - self._started:.0f} s", **self._counters}
         line = Text("   ".join(f"{name} {value}" for name, value in figures.items()), style="dim")
         if not self._summaries:

@@ -27,12 +27,20 @@ def create(
         typer.Option(help="embedded or fabric; the topology's own by default.", show_default=False),
     ] = None,
     consensus: Annotated[str | None, typer.Option(help="On fabric: raft or bft.", show_default=False)] = None,
+    scheme: Annotated[
+        str,
+        typer.Option(
+            help="With threshold, every organization gets a key holder's node and can hold a share."
+        ),
+    ] = "ckks",
 ) -> None:
     """Make a federation's directory: key material, genesis block, settings of every node and client."""
     from bfl_fabric.network.topology import Topology, generated
     from bfl_fabric.sdk.local import LocalFederation
+    from bfl_fabric.sdk.terms import require_scheme
 
-    plan = Topology.load(topology) if topology else generated(organizations, participants)
+    require_scheme(scheme)
+    plan = Topology.load(topology) if topology else generated(organizations, participants, scheme)
     plan = plan.on(ledger or plan.ledger, consensus)
     LocalFederation.create(directory, plan)
     typer.echo(f"{plan.name} is in {directory}; start it with: bfl federation up {directory}")

@@ -33,8 +33,9 @@ def reference() -> str:
 
 def _commands(prefix: str, command: Any) -> Iterator[tuple[str, Any]]:
     children = getattr(command, "commands", None)
-    if children is None:
+    if children is None or command.invoke_without_command:
         yield prefix, command
+    if children is None:
         return
     for name in sorted(children):
         yield from _commands(f"{prefix} {name}", children[name])

@@ -13,7 +13,7 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from bfl_chaincode.api.records import NodeRole
+from bfl_chaincode.api.records import THRESHOLD_SCHEME, NodeRole
 from bfl_fabric import config
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.fabric.trust import Consensus
@@ -57,11 +57,29 @@ class OrganizationPlan(config.Settings):
 
 
 class RolePlan(config.Settings):
-    """Which organization coordinates, which aggregates, which holds the key; the last two always differ."""
+    """Which organization coordinates, which aggregates, which holds the key; the last two always differ.
+
+    `key_members` are the organizations that can hold shares of a joint key, of which `threshold` open a sum; each runs
+    a key holder's node. There are none where every task has a single key.
+    """
 
     coordinator: MspId
     aggregator: MspId
     key_holder: MspId
+    key_members: tuple[MspId, ...] = ()
+    threshold: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        if not self.key_members and not self.threshold:
+            return self
+        if self.key_members != tuple(sorted(set(self.key_members))):
+            raise ValueError("roles.key_members are not in ascending order, or one stands twice")
+        if not 2 <= self.threshold <= len(self.key_members):
+            raise ValueError(
+                f"roles.threshold is {self.threshold}; of {len(self.key_members)} key members at least 2 must open"
+            )
+        return self
 
 
 class LedgerKind(StrEnum):
@@ -137,7 +155,13 @@ class Topology(config.Settings):
             doubles = sorted({value for value in values if values.count(value) > 1})
             if doubles:
                 raise ValueError(f"the {what} {doubles[0]!r} stands twice")
-        unknown = {self.roles.coordinator, self.roles.aggregator, self.roles.key_holder} - set(msp_ids)
+        named = {
+            self.roles.coordinator,
+            self.roles.aggregator,
+            self.roles.key_holder,
+            *self.roles.key_members,
+        }
+        unknown = named - set(msp_ids)
         if unknown:
             raise ValueError(f"roles name {sorted(unknown)[0]!r}, which is no organization here")
         if self.roles.aggregator == self.roles.key_holder:
@@ -170,7 +194,7 @@ class Topology(config.Settings):
             f"ledger = {_quoted(self.ledger)}",
             "",
             "[roles]",
-            *(f"{field} = {_quoted(value)}" for field, value in self.roles.model_dump().items()),
+            *(f"{field} = {_value(value)}" for field, value in self.roles.model_dump().items() if value),
             "",
             "[ordering]",
             *(
@@ -216,7 +240,7 @@ class Topology(config.Settings):
             found[f"aggregator-{organization.slug}"] = NodeRole.AGGREGATOR
         else:
             found[f"verifier-{organization.slug}"] = NodeRole.VERIFIER
-        if msp_id == self.roles.key_holder:
+        if msp_id in (self.roles.key_holder, *self.roles.key_members):
             found[f"key-holder-{organization.slug}"] = NodeRole.KEY_HOLDER
         return found
 
@@ -235,10 +259,11 @@ def admin_name(organization: OrganizationPlan) -> str:
     return f"admin-{organization.slug}"
 
 
-def generated(organizations: int, participants: int) -> Topology:
+def generated(organizations: int, participants: int, scheme: str = "ckks") -> Topology:
     """Return a topology of hospitals: `participants` silos in all, dealt out evenly.
 
-    The first organization coordinates, the second aggregates, the third (of two: the first) holds the key.
+    The first organization coordinates, the second aggregates, the third (of two: the first) holds the key. With the
+    scheme `threshold` all of them can hold shares of a joint key, of which a majority opens.
     """
     if organizations < 2:
         raise ConfigurationError(
@@ -253,7 +278,14 @@ def generated(organizations: int, participants: int) -> Topology:
         silos = tuple(f"{slug}-{_department(number)}" for number in range(count))
         plans.append(OrganizationPlan(slug=slug, msp_id=msp_id, name=name, region=region, participants=silos))
     key_holder = plans[2 if organizations > 2 else 0].msp_id
-    roles = RolePlan(coordinator=plans[0].msp_id, aggregator=plans[1].msp_id, key_holder=key_holder)
+    members = tuple(sorted(item.msp_id for item in plans)) if scheme == THRESHOLD_SCHEME else ()
+    roles = RolePlan(
+        coordinator=plans[0].msp_id,
+        aggregator=plans[1].msp_id,
+        key_holder=key_holder,
+        key_members=members,
+        threshold=len(members) // 2 + 1 if members else 0,
+    )
     return Topology(
         federation_id="northern-hospitals",
         name="Northern Hospitals Research Federation",

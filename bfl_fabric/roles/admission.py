@@ -2,9 +2,12 @@
 
 | blob | who may read it |
 |---|---|
-| model, public key, opened sum, direction | every active organization of the federation |
-| aggregate and score ciphertexts | key holders, verifiers, auditors |
+| model, public or joint key, opened sum, direction, evidence | every active organization of the federation |
+| a member's share of a joint key | every active organization, once all members have committed to theirs |
+| aggregate and score ciphertexts; masks, zeros, dealings, decryption shares | key holders, verifiers, auditors |
+| a participant's ciphertext under a shared key | aggregators, verifiers, key holders; never a participant |
 | a participant's ciphertext | aggregators and verifiers; never a participant, never a key holder |
+| a key that is encrypted to one silo | that silo |
 
 A digest that the ledger does not name is not given to anybody. Uploads are taken by aggregator and verifier nodes
 of the round's holder organizations, from the participant that committed exactly these bytes, until the deadline.
@@ -19,7 +22,7 @@ from bfl_chaincode.api.records import NodeRole, Phase, RoundView, UpdateCommitme
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
 from bfl_fabric.errors import LedgerRefused, MalformedInput, NotFound
 from bfl_fabric.roles.actions import in_phase
-from bfl_fabric.roles.directory import BlobIndex, Callers, Secrecy, Standing
+from bfl_fabric.roles.directory import BlobIndex, Callers, Naming, Secrecy, Standing
 from bfl_fabric.roles.evidence import commitment_of, holder_role, round_of
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import UploadChecks
@@ -27,6 +30,7 @@ from bfl_fabric.roles.workbench import Workbench
 
 READERS: dict[Secrecy, frozenset[NodeRole]] = {
     Secrecy.AGGREGATE: frozenset({NodeRole.KEY_HOLDER, NodeRole.VERIFIER, NodeRole.AUDITOR}),
+    Secrecy.SHARED_UPDATE: frozenset({NodeRole.AGGREGATOR, NodeRole.VERIFIER, NodeRole.KEY_HOLDER}),
     Secrecy.UPDATE: frozenset({NodeRole.AGGREGATOR, NodeRole.VERIFIER}),
 }
 
@@ -62,8 +66,8 @@ class NodeAdmission:
 
     async def may_read(self, caller: TransferCaller, digest: str) -> bool:
         """Say whether the table of this module lets the caller read the blob."""
-        secrecy = await self._index.find(digest)
-        return secrecy is not None and may_read(secrecy, await self._callers.standing(caller))
+        naming = await self._index.find(digest)
+        return naming is not None and may_read(naming, await self._callers.standing(caller))
 
     async def _round(self, name: UpdateName) -> RoundView:
         try:
@@ -72,12 +76,17 @@ class NodeAdmission:
             raise NotFound(f"the ledger has no round {name.round} of {name.task_id}") from error
 
 
-def may_read(secrecy: Secrecy, caller: Standing) -> bool:
+def may_read(naming: Naming, caller: Standing) -> bool:
     """Decide by the table of this module."""
+    secrecy = naming.secrecy
     if not caller.is_member:
         return False
     if secrecy is Secrecy.FEDERATION:
         return True
+    if secrecy is Secrecy.GRANT:
+        return caller.is_participant and caller.participant_id == naming.reader
+    if secrecy is Secrecy.SHARED_UPDATE and caller.is_participant:
+        return False
     if secrecy is Secrecy.UPDATE and (caller.is_participant or NodeRole.KEY_HOLDER in caller.roles):
         return False
     return bool(READERS[secrecy] & caller.roles)

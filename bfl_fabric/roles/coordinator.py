@@ -13,6 +13,7 @@ from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Metrics, Phase, RoundView, TaskStatus, to_json
 from bfl_fabric.domain.ports import Evaluator
 from bfl_fabric.roles.actions import Action, Submit, never, of_round, of_task
+from bfl_fabric.roles.ceremony import is_usable
 from bfl_fabric.roles.evidence import agreed, agreement_possible, delivered, round_of
 from bfl_fabric.roles.fetching import SUM_SOURCES, Fetcher
 from bfl_fabric.roles.models import ModelChecks
@@ -39,13 +40,17 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorState:
-    """What the coordinator knows beside the view: the last round with a model, the active organizations."""
+    """What the coordinator knows beside the view: the last round with a model, the active organizations.
+
+    `has_key` says that the task's newest key is neither retired nor expired, so that a round can be opened under it.
+    """
 
     msp_id: str
     now_ms: int
     last_published_round: int
     organizations: frozenset[str]
     patience: Patience
+    has_key: bool = True
 
 
 def due(view: RoundView, me: CoordinatorState) -> list[Action]:
@@ -54,7 +59,7 @@ def due(view: RoundView, me: CoordinatorState) -> list[Action]:
     if not mine or view.task.status is not TaskStatus.RUNNING:
         return []
     if view.round is None:
-        return [_open(view)]
+        return _open(view, me)
     step = _STEPS.get(view.round.phase)
     return [] if step is None else step(view, me)
 
@@ -92,14 +97,14 @@ def _published(view: RoundView, me: CoordinatorState) -> list[Action]:
 def _settled(view: RoundView, me: CoordinatorState) -> list[Action]:
     if view.settled_rounds >= view.task.spec.schedule.rounds:
         return [of_task("task:Close", view.task.spec.task_id)]
-    return [_open(view)]
+    return _open(view, me)
 
 
 def _aborted(view: RoundView, me: CoordinatorState) -> list[Action]:
     round_ = round_of(view)
     in_a_row = round_.number - me.last_published_round
     if in_a_row < me.patience.aborts_in_a_row:
-        return [_open(view)]
+        return _open(view, me)
     reason = f"{in_a_row} rounds in a row were aborted, the last one because: {round_.reason}"
     return [of_task("task:Abandon", round_.task_id, reason=reason[:REASON_CHARACTERS])]
 
@@ -116,8 +121,8 @@ _STEPS: dict[Phase, Callable[[RoundView, CoordinatorState], list[Action]]] = {
 }
 
 
-def _open(view: RoundView) -> Submit:
-    return of_task("round:Open", view.task.spec.task_id)
+def _open(view: RoundView, me: CoordinatorState) -> list[Action]:
+    return [of_task("round:Open", view.task.spec.task_id)] if me.has_key else []
 
 
 def _abort(view: RoundView, reason: str) -> Submit:
@@ -157,7 +162,16 @@ class CoordinatorRole:
             max((record.round for record in lineage), default=0),
             frozenset(organization.msp_id for organization in organizations if organization.active),
             self._patience,
+            await self._has_key(view),
         )
+
+    async def _has_key(self, view: RoundView) -> bool:
+        """Say whether the newest key is good; it is another one than the round's after a rotation."""
+        now_ms, newest = self._bench.ports.clock.now_ms(), view.key_epoch
+        if newest is None or is_usable(newest, now_ms, early=False):
+            return True
+        newest = (await self._reader.epochs(newest.task_id))[-1]
+        return is_usable(newest, now_ms, early=False)
 
     async def stirred(self) -> None:
         await never()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from bfl_chaincode.api import canonical
-from bfl_chaincode.api.records import NodeRole, RoundView, TaskStatus
+from bfl_chaincode.api.records import CeremonyStatus, NodeRole, RoundView, TaskStatus
 from bfl_fabric.domain.ports import BlobStore, TransferCaller
 from bfl_fabric.errors import MalformedInput, NotFound
 from bfl_fabric.roles.reader import LedgerReader
@@ -15,18 +15,31 @@ from bfl_fabric.roles.reader import LedgerReader
 class Secrecy(IntEnum):
     """How closely a blob is kept; a digest that is named in two ways is kept the closer way."""
 
-    FEDERATION = 1  # models, public keys, opened sums, directions
-    AGGREGATE = 2  # aggregate and score ciphertexts
-    UPDATE = 3  # a participant's ciphertext
+    FEDERATION = 1  # models, public keys, opened sums, directions, what key members state against each other
+    AGGREGATE = (
+        2  # aggregate and score ciphertexts; under a shared key masks, zeros, dealings, decryption shares
+    )
+    SHARED_UPDATE = 3  # a participant's ciphertext under a key that no single organization holds
+    UPDATE = 4  # a participant's ciphertext
+    GRANT = 5  # a key that is encrypted to one silo
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How closely a blob is kept, and the one participant that it is for, "" when it is for a circle."""
+
+    secrecy: Secrecy
+    reader: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a caller is in the federation: of an active organization or not, and its nodes' roles."""
+    """What a caller is in the federation: of an active organization or not, its nodes' roles, its name as a silo."""
 
     is_member: bool
     is_participant: bool
     roles: frozenset[NodeRole]
+    participant_id: str = ""
 
 
 class Callers:
@@ -47,7 +60,7 @@ class Callers:
             for node in await self._reader.nodes()
             if (node.msp_id, node.node_id) == (caller.msp_id, caller.common_name)
         )
-        return Standing(active, is_participant, roles)
+        return Standing(active, is_participant, roles, caller.common_name if is_participant else "")
 
 
 class BlobIndex:
@@ -56,10 +69,11 @@ class BlobIndex:
     def __init__(self, reader: LedgerReader, blobs: BlobStore) -> None:
         self._reader = reader
         self._blobs = blobs
-        self._named: dict[str, Secrecy] = {}
+        self._named: dict[str, Naming] = {}
         self._read_rounds: set[tuple[str, int]] = set()
+        self._read_ceremonies: set[tuple[str, int]] = set()
 
-    async def find(self, digest: str) -> Secrecy | None:
+    async def find(self, digest: str) -> Naming | None:
         """Return how closely the blob is kept, None when the ledger names no such blob."""
         if digest not in self._named:
             await self._refresh()
@@ -73,10 +87,29 @@ class BlobIndex:
             self._name(Secrecy.FEDERATION, task.spec.model.initial_digest)
             if view.key_epoch is not None:
                 self._name(Secrecy.FEDERATION, view.key_epoch.public_key_digest)
+            for grant in view.grants:
+                self._name(Secrecy.GRANT, grant.digest, reader=grant.participant_id)
+            if task.spec.roles.key_members:
+                await self._read_keys(task.spec.task_id)
             for record in await self._reader.lineage(task.spec.task_id):
                 self._name(Secrecy.FEDERATION, record.digest, record.sum_digest, record.direction_digest)
             await self._read_past_rounds(view)
             self._read_round(view)
+
+    async def _read_keys(self, task_id: str) -> None:
+        """Read the key ceremonies. No share is named before all members have committed to theirs."""
+        for ceremony in await self._reader.ceremonies(task_id):
+            key = (task_id, ceremony.epoch)
+            if key in self._read_ceremonies:
+                continue
+            view = await self._reader.ceremony(*key)
+            if ceremony.status is not CeremonyStatus.OPEN:
+                self._read_ceremonies.add(key)
+            if frozenset(item.msp_id for item in view.commitments) == frozenset(ceremony.members):
+                self._name(Secrecy.FEDERATION, *(item.share_digest for item in view.commitments))
+            self._name(Secrecy.AGGREGATE, *(item.dealing_digest for item in view.reveals))
+            self._name(Secrecy.FEDERATION, *(item.joint_key_digest for item in view.confirmations))
+            self._name(Secrecy.FEDERATION, *(item.evidence_digest for item in view.complaints))
 
     async def _read_past_rounds(self, view: RoundView) -> None:
         for number in range(1, 0 if view.round is None else view.round.number):
@@ -89,9 +122,14 @@ class BlobIndex:
         if view.round is None:
             return
         round_ = view.round
-        self._name(Secrecy.UPDATE, *(update.digest for update in view.updates))
+        shared = bool(view.task.spec.roles.key_members)
+        update = Secrecy.SHARED_UPDATE if shared else Secrecy.UPDATE
+        self._name(update, *(item.digest for item in view.updates))
         self._name(Secrecy.AGGREGATE, round_.aggregate_digest, round_.scores_digest)
         self._name(Secrecy.AGGREGATE, *self._score_digests(round_.scores_digest))
+        self._name(Secrecy.AGGREGATE, *(item.mask_digest for item in view.updates))
+        self._name(Secrecy.AGGREGATE, *(item.zero_digest for item in view.offers))
+        self._name(Secrecy.AGGREGATE, *(item.digest for item in view.shares))
         self._name(
             Secrecy.FEDERATION,
             round_.base_model_digest,
@@ -99,6 +137,7 @@ class BlobIndex:
             round_.sum_digest,
             round_.model_digest,
             round_.next_direction_digest,
+            *(item.evidence_digest for item in view.blames),
         )
 
     def _score_digests(self, scores_digest: str) -> list[str]:
@@ -112,7 +151,7 @@ class BlobIndex:
         rows = sheet if isinstance(sheet, list) else []
         return [row[1] for row in rows if isinstance(row, list) and len(row) == 2 and isinstance(row[1], str)]
 
-    def _name(self, secrecy: Secrecy, *digests: str) -> None:
+    def _name(self, secrecy: Secrecy, *digests: str, reader: str = "") -> None:
         for digest in digests:
-            if digest:
-                self._named[digest] = max(secrecy, self._named.get(digest, secrecy))
+            if digest and (digest not in self._named or self._named[digest].secrecy < secrecy):
+                self._named[digest] = Naming(secrecy, reader)

@@ -13,6 +13,7 @@ from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Phase, RoundView, UpdateCommitment
 from bfl_fabric.errors import NotFound
 from bfl_fabric.roles.actions import Action, in_phase
+from bfl_fabric.roles.attempts import is_shared
 from bfl_fabric.roles.evidence import (
     Statement,
     commitment_of,
@@ -161,8 +162,8 @@ class Custody:
         self, action: Action, view: RoundView, schemes: TaskSchemes, updates: tuple[UpdateCommitment, ...]
     ) -> str:
         digest = round_of(view).direction_digest
-        if not digest:
-            return ""
+        if not digest or is_shared(view):
+            return ""  # under a shared key the members take scores of the uploads themselves
         packed = await self._models.direction(action, view, digest)
         direction = self._bench.ports.arithmetic.unpack_direction(
             packed, view.task.spec.model.parameter_count

@@ -1,36 +1,49 @@
 """The key holder: makes the task's key, and opens scores and sum of what the ledger shows as verified.
 
-Decides by itself whether anything may be opened: it counts receipts and attestations in the ledger's records and
-does not rely on the phase alone, it remembers what it opened, and it recomputes the direction, because a crafted
-direction would open a single coordinate. What a score is worth is the contract's.
+Decides when a single key is due, to whom it is granted, and that a crafted direction opens nothing: it recomputes
+it. Whether a round may be opened at all is found by `openable`; keys that several hold are made and used by
+`ceremony` and `opening`, which run in the same node. What a score is worth is the contract's.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bfl_chaincode.api import canonical
-from bfl_chaincode.api.records import NodeRole, Phase, RoundView, TaskStatus
-from bfl_fabric.domain.ports import AggregateHeader, SecretOpener
-from bfl_fabric.errors import KeyHolderRefused
-from bfl_fabric.roles.actions import Action, in_phase, never
-from bfl_fabric.roles.evidence import agreed, delivered, members_updates, round_of, scores_sheet_bytes
+from bfl_chaincode.api.records import PACKED_SCHEME, NodeRole, Phase, RoundView
+from bfl_fabric.domain.ports import SecretOpener
+from bfl_fabric.errors import KeyHolderRefused, NotFound
+from bfl_fabric.roles.actions import Action, Submit, in_phase, never
+from bfl_fabric.roles.attempts import is_shared
+from bfl_fabric.roles.ceremony import Ceremonies, OfCeremony, is_live, is_usable, secret_path
+from bfl_fabric.roles.evidence import round_of, scores_sheet_bytes
 from bfl_fabric.roles.fetching import SUM_SOURCES, Fetcher
+from bfl_fabric.roles.models import ModelChecks
+from bfl_fabric.roles.openable import OPENED, SCORED, KeyHolderState, verify_aggregate, verify_openable
+from bfl_fabric.roles.opening import Openings
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import TaskSchemes, epoch_of
+from bfl_fabric.roles.turns import OfOpening, Prepare
 from bfl_fabric.roles.workbench import Workbench, round_key
 
-FIRST_EPOCH = 1
 SCORE_SOURCES = (NodeRole.AGGREGATOR, NodeRole.VERIFIER)
-OPENED, SCORED = "opened", "scored"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenEpoch(Action):
-    """Make the task's key pair and put the digest of its public part on the ledger."""
+    """Make the key pair of this epoch and put the digest of its public part on the ledger."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrantKey(Action):
+    """Encrypt the key of this epoch to a registered silo, which needs it to take part."""
+
+    epoch: int
+    participant_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,70 +56,36 @@ class OpenSum(Action):
     """Open the verified aggregate, store the exact sum, put its digest on the ledger."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyHolderState:
-    """What the key holder knows beside the ledger: what it opened in this round, "" for nothing so far."""
-
-    msp_id: str
-    opened_aggregate: str
-    opened_scores: str
-
-
 def due(view: RoundView, me: KeyHolderState) -> list[Action]:
-    """Return what a key holder is asked to do; `verify_openable` says whether it does."""
-    task = view.task
+    """Return what the holder of a single key is asked to do; `verify_openable` says whether it opens anything."""
+    task, newest = view.task, me.newest_epoch or view.key_epoch
     if task.spec.roles.key_holder != me.msp_id:
         return []
-    if view.key_epoch is None and task.status in (TaskStatus.PUBLISHED, TaskStatus.RUNNING):
-        return [OpenEpoch(task.spec.task_id, 0)]
+    found: list[Action] = []
+    if is_live(task) and (newest is None or not is_usable(newest, me.now_ms, early=False)):
+        found.append(OpenEpoch(task.spec.task_id, 0, 1 if newest is None else newest.epoch + 1))
+    return [*found, *_grants(view), *_openings(view)]
+
+
+def _grants(view: RoundView) -> list[Action]:
+    task, epoch = view.task, view.key_epoch
+    if task.spec.encryption.scheme != PACKED_SCHEME or epoch is None or not is_live(task):
+        return []
+    granted = frozenset(grant.participant_id for grant in view.grants if grant.epoch == epoch.epoch)
+    return [
+        GrantKey(task.spec.task_id, 0, epoch.epoch, registration.participant_id)
+        for registration in view.registrations
+        if registration.participant_id not in granted
+    ]
+
+
+def _openings(view: RoundView) -> list[Action]:
     if not in_phase(view, Phase.VERIFIED):
         return []
     round_ = round_of(view)
     if round_.direction_digest and view.scores is None:
         return [OpenScores(round_.task_id, round_.number)]
     return [OpenSum(round_.task_id, round_.number)]
-
-
-def verify_openable(view: RoundView, me: KeyHolderState) -> None:
-    """Check every condition under which something of this round may be opened. Raises KeyHolderRefused."""
-    round_, spec = round_of(view), view.task.spec
-    updates = members_updates(view)
-    conditions = (
-        (spec.roles.key_holder == me.msp_id, f"{me.msp_id} is not the task's key holder"),
-        (in_phase(view, Phase.VERIFIED), f"the phase is {round_.phase}, not VERIFIED"),
-        (epoch_of(view).epoch == round_.epoch, f"the round is of epoch {round_.epoch}, another is open"),
-        (
-            len(frozenset(round_.members)) >= max(2, spec.cohort.minimum),
-            "fewer members than the minimum cohort",
-        ),
-        (frozenset(round_.members) <= delivered(view), "a member's update has not enough receipts"),
-        (tuple(update.participant_id for update in updates) == round_.members, "a member has no commitment"),
-        (sum(update.weight for update in updates) == round_.total_weight, "the weights do not add up"),
-        (agreed(view), "too few organizations attested this aggregate"),
-        (me.opened_aggregate in ("", round_.aggregate_digest), "another aggregate of this round was opened"),
-        (me.opened_scores in ("", round_.scores_digest), "other scores of this round were opened"),
-    )
-    for holds, objection in conditions:
-        if not holds:
-            raise KeyHolderRefused(f"{round_.task_id} round {round_.number} stays closed: {objection}")
-
-
-def verify_aggregate(view: RoundView, header: AggregateHeader) -> None:
-    """Check that an aggregate blob is the sum of exactly the sealed set. Raises KeyHolderRefused."""
-    round_, spec = round_of(view), view.task.spec
-    expected = AggregateHeader(
-        round_.task_id,
-        round_.number,
-        round_.epoch,
-        spec.encryption.parameters_digest,
-        spec.model.parameter_count,
-        len(round_.members),
-        round_.total_weight,
-        round_.aggregate_digest,
-        round_.aggregate_bytes,
-    )
-    if header != expected:
-        raise KeyHolderRefused(f"the aggregate says {header}, the ledger {expected}; it stays closed")
 
 
 def read_scores_sheet(data: bytes, members: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -130,18 +109,22 @@ def _pair(row: canonical.Json) -> tuple[str, str]:
 
 
 class KeyHolderRole:
-    """The reconciler of a key-holder node, for every task that names its organization.
+    """The reconciler of a key-holder node, for every task whose key or a share of it its organization holds.
 
-    `keys` is a folder of mode 0700 for the secret key files; nothing else of this process writes there.
+    `keys` is a folder of mode 0700 for the secret key files; nothing else of this process writes there. `key_seconds`
+    is the life of a joint key that this node begins to make, 0 for no end.
     """
 
-    def __init__(self, bench: Workbench, schemes: TaskSchemes, keys: Path) -> None:
+    def __init__(self, bench: Workbench, schemes: TaskSchemes, keys: Path, key_seconds: int = 0) -> None:
         self._bench = bench
         self._schemes = schemes
         self._keys = keys
         self._reader = LedgerReader(bench.ports.ledger)
         self._fetcher = Fetcher(bench, self._reader)
+        self._models = ModelChecks(bench, self._reader, self._fetcher)
         self._openers: dict[str, SecretOpener] = {}
+        self._ceremonies = Ceremonies(bench, self._reader, self._fetcher, keys, key_seconds)
+        self._opening = Openings(bench, schemes, self._reader, self._fetcher, keys)
 
     @property
     def name(self) -> str:
@@ -150,19 +133,26 @@ class KeyHolderRole:
     async def survey(self) -> list[Action]:
         found: list[Action] = []
         for task in await self._reader.tasks():
-            mine = task.spec.roles.key_holder == self._bench.identity.msp_id
-            if mine and task.status in (TaskStatus.PUBLISHED, TaskStatus.RUNNING):
+            if is_live(task) and self._bench.identity.msp_id in task.spec.roles.key_holders:
                 view = await self._reader.current(task.spec.task_id)
-                found += due(view, self._state(view))
+                found += await self._due(view)
         return found
 
+    async def _due(self, view: RoundView) -> list[Action]:
+        if is_shared(view):
+            return [*await self._ceremonies.survey(view), *self._opening.survey(view)]
+        state = self._state(view)
+        if view.key_epoch is not None and not is_usable(view.key_epoch, state.now_ms, early=False):
+            newest = (await self._reader.epochs(view.task.spec.task_id))[-1]
+            state = replace(state, newest_epoch=newest)
+        return due(view, state)
+
     def _state(self, view: RoundView) -> KeyHolderState:
+        me, now_ms = self._bench.identity.msp_id, self._bench.ports.clock.now_ms()
         if view.round is None:
-            return KeyHolderState(self._bench.identity.msp_id, "", "")
+            return KeyHolderState(me, "", "", now_ms)
         key, journal = round_key(view.round.task_id, view.round.number), self._bench.ports.journal
-        return KeyHolderState(
-            self._bench.identity.msp_id, journal.find(OPENED, key) or "", journal.find(SCORED, key) or ""
-        )
+        return KeyHolderState(me, journal.find(OPENED, key) or "", journal.find(SCORED, key) or "", now_ms)
 
     async def stirred(self) -> None:
         await never()
@@ -171,30 +161,60 @@ class KeyHolderRole:
         match action:
             case OpenEpoch():
                 await self._open_epoch(action)
+            case GrantKey():
+                await self._grant(action)
             case OpenScores():
                 await self._open_scores(action)
             case OpenSum():
                 await self._open_sum(action)
+            case OfCeremony():
+                await self._ceremonies.perform(action)
+            case Prepare() | OfOpening():
+                await self._opening.perform(action)
+            case Submit():
+                await self._bench.submit(action)
             case _:
                 raise TypeError(f"no action of a key holder: {action.label}")
 
     async def _open_epoch(self, action: OpenEpoch) -> None:
         terms = (await self._reader.current(action.task_id)).task.spec.encryption
-        create, path = self._bench.ports.schemes.create_key, self._secret_path(action.task_id, FIRST_EPOCH)
-        public_key = await self._bench.work(create, terms, FIRST_EPOCH, path)
+        path = secret_path(self._keys, action.task_id, action.epoch)
+        create = self._bench.ports.schemes.create_key
+        public_key = await self._bench.work(create, terms, action.epoch, path)
         request: dict[str, canonical.Json] = {
             "task_id": action.task_id,
-            "epoch": FIRST_EPOCH,
+            "epoch": action.epoch,
             "parameters_digest": terms.parameters_digest,
             "public_key_digest": await self._bench.keep(public_key),
             "public_key_bytes": len(public_key),
         }
         await self._bench.transact(action, "key:OpenEpoch", request)
 
+    async def _grant(self, action: GrantKey) -> None:
+        view = await self._reader.current(action.task_id)
+        epoch = epoch_of(view)
+        keys = [one for one in view.registrations if one.participant_id == action.participant_id]
+        if epoch.epoch != action.epoch or not keys:
+            raise NotFound(f"{action.label}: no such epoch or no such registration any more")
+        await self._schemes.of(view)
+        public_key = await self._bench.read(epoch.public_key_digest)
+        grant, path = self._bench.ports.schemes.grant, secret_path(self._keys, epoch.task_id, epoch.epoch)
+        terms = view.task.spec.encryption
+        blob = await self._bench.work(grant, terms, public_key, path, keys[0].transport_key)
+        request: dict[str, canonical.Json] = {
+            "task_id": action.task_id,
+            "epoch": action.epoch,
+            "participant_id": action.participant_id,
+            "digest": await self._bench.keep(blob),
+            "size_bytes": len(blob),
+        }
+        await self._bench.transact(action, "key:GrantKey", request)
+        self._bench.report(ProgressKind.KEY_GRANTED, action, action.participant_id)
+
     async def _open_scores(self, action: OpenScores) -> None:
         view = await self._openable(action)
         round_ = round_of(view)
-        await self._verify_direction(action, view)
+        await self._models.verified_direction(action, view)
         sheet = await self._bring(action, round_.scores_digest, scores_sheet_bytes(round_.members))
         size_bytes = (await self._schemes.of(view)).score_size_bytes(view.task.spec.model.parameter_count)
         ciphertexts = [
@@ -257,19 +277,6 @@ class KeyHolderRole:
         verify_openable(view, self._state(view))
         return view
 
-    async def _verify_direction(self, action: Action, view: RoundView) -> None:
-        stated, arithmetic = round_of(view).direction_digest, self._bench.ports.arithmetic
-        lineage = await self._reader.lineage(action.task_id)
-        sums = [record.sum_digest for record in lineage if record.direction_digest == stated]
-        if not sums:
-            raise KeyHolderRefused(f"no published model has the direction {stated}")
-        spec = view.task.spec
-        released = await self._bring(action, sums[-1], spec.model.parameter_count * 8)
-        total = arithmetic.unpack_sum(released, spec.model.parameter_count)
-        own = arithmetic.pack_direction(await self._bench.work(arithmetic.direction, total))
-        if hashlib.sha256(own).hexdigest() != stated:
-            raise KeyHolderRefused(f"the direction {stated} is not the direction of the released sum")
-
     async def _bring(self, action: Action, digest: str, size_bytes: int) -> bytes:
         await self._fetcher.fetch(action, digest, size_bytes, (*SCORE_SOURCES, *SUM_SOURCES))
         return await self._bench.read(digest)
@@ -279,14 +286,11 @@ class KeyHolderRole:
         if epoch.public_key_digest not in self._openers:
             await self._schemes.of(view)
             public_key = await self._bench.read(epoch.public_key_digest)
-            path = self._secret_path(epoch.task_id, epoch.epoch)
+            path = secret_path(self._keys, epoch.task_id, epoch.epoch)
             secret = self._bench.ports.schemes.secret
             opener = await self._bench.work(secret, view.task.spec.encryption, public_key, path)
             self._openers[epoch.public_key_digest] = opener
         return self._openers[epoch.public_key_digest]
-
-    def _secret_path(self, task_id: str, epoch: int) -> Path:
-        return self._keys / f"{task_id}-{epoch}.key"
 
     def _remember(self, kind: str, action: Action, digest: str) -> None:
         self._bench.ports.journal.record(kind, round_key(action.task_id, action.round), digest)

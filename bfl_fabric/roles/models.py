@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.records import ModelRecord, RoundView
-from bfl_fabric.errors import AuditFailed, NotFound
+from bfl_fabric.errors import AuditFailed, KeyHolderRefused, NotFound
 from bfl_fabric.roles.actions import Action
 from bfl_fabric.roles.evidence import (
     DIRECTION_BYTES_PER_PARAMETER,
     MODEL_BYTES_PER_PARAMETER,
     SUM_BYTES_PER_PARAMETER,
+    round_of,
 )
 from bfl_fabric.roles.fetching import MODEL_SOURCES, SUM_SOURCES, Fetcher
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.workbench import Workbench
+
+if TYPE_CHECKING:
+    from bfl_fabric.domain.ports import Int8Vector
 
 SOUND_MODEL = "sound-model"
 
@@ -58,6 +63,24 @@ class ModelChecks:
         size_bytes = view.task.spec.model.parameter_count * DIRECTION_BYTES_PER_PARAMETER
         await self._fetcher.fetch(action, digest, size_bytes, MODEL_SOURCES)
         return await self._bench.read(digest)
+
+    async def verified_direction(self, action: Action, view: RoundView) -> Int8Vector:
+        """Return the round's direction int8[parameter_count], made again of the sum that was released for it.
+
+        Raises KeyHolderRefused when it is the direction of no released sum: a crafted one opens a single coordinate.
+        """
+        stated, arithmetic = round_of(view).direction_digest, self._bench.ports.arithmetic
+        lineage = await self._reader.lineage(action.task_id)
+        sums = [record.sum_digest for record in lineage if record.direction_digest == stated]
+        if not sums:
+            raise KeyHolderRefused(f"no published model has the direction {stated}")
+        count = view.task.spec.model.parameter_count
+        await self._fetcher.fetch(action, sums[-1], count * SUM_BYTES_PER_PARAMETER, SUM_SOURCES)
+        total = arithmetic.unpack_sum(await self._bench.read(sums[-1]), count)
+        direction = await self._bench.work(arithmetic.direction, total)
+        if hashlib.sha256(arithmetic.pack_direction(direction)).hexdigest() != stated:
+            raise KeyHolderRefused(f"the direction {stated} is not the direction of the released sum")
+        return direction
 
     async def check(self, action: CheckModel, view: RoundView) -> None:
         """Recompute model and direction, keep both. Raises AuditFailed when the ledger names others."""

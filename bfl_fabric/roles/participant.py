@@ -9,14 +9,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bfl_chaincode.api.records import Phase, Registration, RoundView, TaskSpec, TaskStatus
-from bfl_fabric.domain.ports import LocalUpdate, Trainer, UpdateName
+from bfl_chaincode.api.canonical import Json
+from bfl_chaincode.api.records import (
+    PACKED_SCHEME,
+    KeyGrant,
+    Phase,
+    Registration,
+    RoundView,
+    TaskSpec,
+    TaskStatus,
+)
+from bfl_fabric.domain.ports import AggregationScheme, LocalUpdate, Trainer, UpdateName
 from bfl_fabric.errors import ConfigurationError, NotFound, TransferFailed
 from bfl_fabric.roles.actions import Action, Submit, in_phase, never, of_round, of_task
+from bfl_fabric.roles.attempts import is_shared
+from bfl_fabric.roles.ceremony import secret_path
 from bfl_fabric.roles.evidence import commitment_of, holder_role, holders_of, round_of
-from bfl_fabric.roles.fetching import Fetcher
+from bfl_fabric.roles.fetching import KEY_SOURCES, Fetcher
 from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader, UnfinishedTasks
@@ -28,7 +40,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UPDATE = "update"
+UPDATE, MASK = "update", "mask"
+TRANSPORT_KEY = "transport.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Action):
+    """Make the transport key that the task's key will be encrypted to, and register."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +64,12 @@ class Upload(Action):
 
 @dataclass(frozen=True, slots=True)
 class PreparedUpdate:
-    """The ciphertext of this round that lies in the participant's store."""
+    """The ciphertext of this round that lies in the participant's store; under a shared key its mask part too."""
 
     digest: str
     size_bytes: int
+    mask_digest: str = ""
+    mask_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +105,10 @@ def due(view: RoundView, me: ParticipantState) -> list[Action]:
 def _joining(view: RoundView, me: ParticipantState) -> list[Action]:
     if not me.joins or _registration(view, me.participant_id) is not None:
         return []
-    return [of_task("task:Register", view.task.spec.task_id, samples=me.samples)]
+    task_id = view.task.spec.task_id
+    if _is_packed(view):
+        return [Join(task_id, 0)]
+    return [of_task("task:Register", task_id, samples=me.samples)]
 
 
 def _check(view: RoundView, me: ParticipantState, digest: str) -> list[Action]:
@@ -104,15 +127,24 @@ def _collecting(view: RoundView, me: ParticipantState) -> list[Action]:
     if commitment_of(view, me.participant_id) is not None:
         return _uploads(view, me)
     if me.prepared is None:
-        return [PrepareUpdate(round_.task_id, round_.number)]
+        needs_key = _is_packed(view) and _grant_of(view, me.participant_id) is None
+        return [] if needs_key else [PrepareUpdate(round_.task_id, round_.number)]
     return [_commit(view, me, me.prepared)]
 
 
 def _commit(view: RoundView, me: ParticipantState, prepared: PreparedUpdate) -> Submit:
     registration = _registration(view, me.participant_id)
     weight = me.samples if registration is None else registration.samples
+    mask: dict[str, int | str] = {}
+    if prepared.mask_digest:
+        mask = {"mask_digest": prepared.mask_digest, "mask_bytes": prepared.mask_bytes}
     return of_round(
-        "round:CommitUpdate", view, digest=prepared.digest, size_bytes=prepared.size_bytes, weight=weight
+        "round:CommitUpdate",
+        view,
+        digest=prepared.digest,
+        size_bytes=prepared.size_bytes,
+        weight=weight,
+        **mask,
     )
 
 
@@ -132,13 +164,32 @@ def _registration(view: RoundView, participant_id: str) -> Registration | None:
     return next((one for one in view.registrations if one.participant_id == participant_id), None)
 
 
+def _grant_of(view: RoundView, participant_id: str) -> KeyGrant | None:
+    return next((one for one in view.grants if one.participant_id == participant_id), None)
+
+
+def _is_packed(view: RoundView) -> bool:
+    return view.task.spec.encryption.scheme == PACKED_SCHEME
+
+
 class ParticipantRole:
-    """The reconciler of one data silo, for the tasks that `takes` accepts; with `joins` it registers for them."""
+    """The reconciler of one data silo, for the tasks that `takes` accepts; with `joins` it registers for them.
+
+    `keys` is a folder of mode 0700 for keys that the silo is granted.
+    """
 
     def __init__(
-        self, bench: Workbench, trainer: Trainer, takes: Callable[[TaskSpec], bool], *, joins: bool = False
+        self,
+        bench: Workbench,
+        trainer: Trainer,
+        takes: Callable[[TaskSpec], bool],
+        keys: Path,
+        *,
+        joins: bool = False,
     ) -> None:
         self._bench = bench
+        self._keys = keys
+        self._members: dict[str, AggregationScheme] = {}
         self._trainer = trainer
         self._joins = joins
         self._reader = LedgerReader(bench.ports.ledger)
@@ -161,28 +212,30 @@ class ParticipantRole:
 
     def _state(self, view: RoundView) -> ParticipantState:
         named = () if view.round is None else (view.round.base_model_digest, view.round.model_digest)
-        digest = self._recorded(view)
-        is_lost = digest is not None and not self._bench.ports.blobs.has(digest)
+        digest, mask = self._recorded(view, UPDATE), self._recorded(view, MASK)
+        lost = [one for one in (digest, mask) if one is not None and not self._bench.ports.blobs.has(one)]
+        is_lost = digest is not None and bool(lost)
         if is_lost:
-            logger.warning("%s: the update %s is not in the store any more", self.name, digest)
+            logger.warning("%s: %s of its update is not in the store any more", self.name, lost[0])
         return ParticipantState(
             self._bench.identity.name,
             self._trainer.samples,
             self._joins,
             self._bench.ports.clock.now_ms(),
-            None if digest is None or is_lost else self._prepared(digest),
+            None if digest is None or is_lost else self._prepared(digest, mask),
             frozenset(digest for digest in named if is_sound(self._bench, view, digest)),
             is_lost,
         )
 
-    def _recorded(self, view: RoundView) -> str | None:
-        """Return the digest of this round's update, if one was ever made."""
+    def _recorded(self, view: RoundView, kind: str) -> str | None:
+        """Return the digest of this round's update or of its mask, if one was ever made."""
         if view.round is None:
             return None
-        return self._bench.ports.journal.find(UPDATE, round_key(view.round.task_id, view.round.number))
+        return self._bench.ports.journal.find(kind, round_key(view.round.task_id, view.round.number))
 
-    def _prepared(self, digest: str) -> PreparedUpdate:
-        return PreparedUpdate(digest, self._bench.ports.blobs.path(digest).stat().st_size)
+    def _prepared(self, digest: str, mask: str | None) -> PreparedUpdate:
+        size = {one: self._bench.ports.blobs.path(one).stat().st_size for one in (digest, mask) if one}
+        return PreparedUpdate(digest, size[digest], mask or "", size.get(mask or "", 0))
 
     async def stirred(self) -> None:
         await never()
@@ -191,6 +244,8 @@ class ParticipantRole:
         match action:
             case Submit():
                 await self._bench.submit(action)
+            case Join():
+                await self._join(action)
             case PrepareUpdate():
                 await self._prepare(action)
             case Upload():
@@ -200,16 +255,36 @@ class ParticipantRole:
             case _:
                 raise TypeError(f"no action of a participant: {action.label}")
 
+    async def _join(self, action: Join) -> None:
+        transport = await self._bench.work(self._bench.ports.schemes.transport_key, self._transport_path)
+        request: dict[str, Json] = {
+            "task_id": action.task_id,
+            "samples": self._trainer.samples,
+            "transport_key": transport,
+        }
+        await self._bench.transact(action, "task:Register", request)
+
+    @property
+    def _transport_path(self) -> Path:
+        return self._keys / TRANSPORT_KEY
+
     async def _prepare(self, action: PrepareUpdate) -> None:
         view = await self._reader.round(action.task_id, action.round)
-        if self._recorded(view) is not None:
+        if self._recorded(view, UPDATE) is not None:
             return
         data = await self._models.base(action, view, round_of(view).base_model_digest)
         base = self._bench.ports.arithmetic.unpack_model(data, view.task.spec.model.parameter_count)
         update = await self._train(action, view, base)
         ciphertext = await self._encrypt(action, view, update)
         digest = await self._bench.keep(ciphertext)
+        if is_shared(view):
+            await self._keep_mask(action, view, digest)
         self._bench.ports.journal.record(UPDATE, round_key(action.task_id, action.round), digest)
+
+    async def _keep_mask(self, action: Action, view: RoundView, digest: str) -> None:
+        scheme, path = await self._schemes.joint(view), self._bench.ports.blobs.path(digest)
+        mask = await self._bench.keep(await self._bench.work(scheme.mask, path))
+        self._bench.ports.journal.record(MASK, round_key(action.task_id, action.round), mask)
 
     async def _train(self, action: Action, view: RoundView, base: Float32Vector) -> LocalUpdate:
         started = self._bench.ports.clock.now_ms()
@@ -231,7 +306,7 @@ class ParticipantRole:
 
     async def _encrypt(self, action: Action, view: RoundView, update: LocalUpdate) -> bytes:
         started, epoch = self._bench.ports.clock.now_ms(), epoch_of(view)
-        scheme = await self._schemes.of(view)
+        scheme = await self._scheme(action, view)
         terms, quantize = view.task.spec.encryption, self._bench.ports.arithmetic.quantize
         values = await self._bench.work(quantize, terms, update.delta, update.samples)
         name = UpdateName(action.task_id, action.round, self._bench.identity.name)
@@ -243,6 +318,27 @@ class ParticipantRole:
             milliseconds=self._bench.ports.clock.now_ms() - started,
         )
         return ciphertext
+
+    async def _scheme(self, action: Action, view: RoundView) -> AggregationScheme:
+        """Return the scheme that encrypts; where silos share a key, the one that was granted to this silo."""
+        if not _is_packed(view):
+            return await self._schemes.of(view)
+        epoch = epoch_of(view)
+        if epoch.public_key_digest not in self._members:
+            self._members[epoch.public_key_digest] = await self._member(action, view)
+        return self._members[epoch.public_key_digest]
+
+    async def _member(self, action: Action, view: RoundView) -> AggregationScheme:
+        await self._schemes.of(view)
+        epoch, grant = epoch_of(view), _grant_of(view, self._bench.identity.name)
+        if grant is None:
+            raise NotFound(f"{self.name} has not been granted the key of {epoch.task_id} epoch {epoch.epoch}")
+        await self._fetcher.fetch(action, grant.digest, grant.size_bytes, KEY_SOURCES)
+        schemes, terms = self._bench.ports.schemes, view.task.spec.encryption
+        public_key, sealed = await self._schemes.public_key(view), await self._bench.read(grant.digest)
+        path = secret_path(self._keys, epoch.task_id, epoch.epoch)
+        await self._bench.work(schemes.accept, terms, public_key, sealed, self._transport_path, path)
+        return await self._bench.work(schemes.member, terms, public_key, path)
 
     async def _upload(self, action: Upload) -> None:
         view = await self._reader.current(action.task_id)

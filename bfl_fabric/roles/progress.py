@@ -25,6 +25,10 @@ class ProgressKind(StrEnum):
     CHECKED = "checked"  # bytes
     AGGREGATED = "aggregated"  # members, bytes, milliseconds
     ATTESTED = "attested"  # members, agrees
+    KEY_MADE = "key-made"  # members
+    KEY_GRANTED = "key-granted"
+    ANSWERED = "answered"  # attempt, bytes, milliseconds
+    BLAMED = "blamed"  # attempt
     SCORED = "scored"  # members
     OPENED = "opened"  # members, bytes
     EVALUATED = "evaluated"  # accuracy_ppb, loss_ppb, samples

@@ -7,6 +7,9 @@ from typing import TypeVar
 
 from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_chaincode.api.records import (
+    Ceremony,
+    CeremonyView,
+    KeyEpoch,
     ModelRecord,
     Node,
     Organization,
@@ -41,6 +44,18 @@ class LedgerReader:
     async def lineage(self, task_id: str) -> tuple[ModelRecord, ...]:
         """Return the published models from round 0 on."""
         return await self._list(ModelRecord, "model:Lineage", {"task_id": task_id})
+
+    async def epochs(self, task_id: str) -> tuple[KeyEpoch, ...]:
+        """Return every key epoch of a task, by number."""
+        return await self._list(KeyEpoch, "key:List", {"task_id": task_id})
+
+    async def ceremonies(self, task_id: str) -> tuple[Ceremony, ...]:
+        """Return every key ceremony of a task, by number."""
+        return await self._list(Ceremony, "key:ListCeremonies", {"task_id": task_id})
+
+    async def ceremony(self, task_id: str, epoch: int) -> CeremonyView:
+        """Return a key ceremony with all its evidence."""
+        return await self._one(CeremonyView, "key:GetCeremony", {"task_id": task_id, "epoch": epoch})
 
     async def nodes(self) -> tuple[Node, ...]:
         return await self._list(Node, "federation:ListNodes", {})

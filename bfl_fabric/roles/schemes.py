@@ -7,12 +7,14 @@ are a well-formed ciphertext at all.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from pathlib import Path
 
 from bfl_chaincode.api.records import KeyEpoch, RoundView, UpdateCommitment
-from bfl_fabric.domain.ports import AggregationScheme, UpdateHeader, UpdateName
+from bfl_fabric.domain.ports import AggregationScheme, ThresholdScheme, UpdateHeader, UpdateName
 from bfl_fabric.errors import MalformedInput, NotFound
 from bfl_fabric.roles.actions import Action
+from bfl_fabric.roles.attempts import is_shared
 from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.fetching import KEY_SOURCES, Fetcher
 from bfl_fabric.roles.workbench import Workbench, file_digest
@@ -24,29 +26,48 @@ class TaskSchemes:
     def __init__(self, bench: Workbench, fetcher: Fetcher) -> None:
         self._bench = bench
         self._fetcher = fetcher
-        self._schemes: dict[str, AggregationScheme] = {}
+        self._single: dict[str, AggregationScheme] = {}
+        self._joint: dict[str, ThresholdScheme] = {}
 
     async def of(self, view: RoundView) -> AggregationScheme:
         """Raises NotFound before the key epoch is open, MalformedInput when the key is none of the task's terms."""
+        if is_shared(view):
+            return await self.joint(view)
         epoch = epoch_of(view)
-        scheme = self._schemes.get(epoch.public_key_digest)
+        scheme = self._single.get(epoch.public_key_digest)
         if scheme is None:
-            scheme = await self._make(view, epoch)
-            self._schemes[epoch.public_key_digest] = scheme
+            make, terms = self._bench.ports.schemes.public, view.task.spec.encryption
+            scheme = await self._bench.work(make, terms, await self.public_key(view))
+            _verify_parameters(view, epoch, scheme)
+            self._single[epoch.public_key_digest] = scheme
         return scheme
 
-    async def _make(self, view: RoundView, epoch: KeyEpoch) -> AggregationScheme:
+    async def joint(self, view: RoundView) -> ThresholdScheme:
+        """Return the scheme under a key that several hold. Raises as `of` does."""
+        epoch = epoch_of(view)
+        scheme = self._joint.get(epoch.public_key_digest)
+        if scheme is None:
+            make, terms = self._bench.ports.schemes.joint, view.task.spec.encryption
+            scheme = await self._bench.work(make, terms, await self.public_key(view))
+            _verify_parameters(view, epoch, scheme)
+            self._joint[epoch.public_key_digest] = scheme
+        return scheme
+
+    async def public_key(self, view: RoundView) -> bytes:
+        """Return the public key blob of the round's epoch, from this store or from a key holder."""
+        epoch = epoch_of(view)
         fetching = Action(epoch.task_id, 0)
         await self._fetcher.fetch(fetching, epoch.public_key_digest, epoch.public_key_bytes, KEY_SOURCES)
-        public_key = await self._bench.read(epoch.public_key_digest)
-        terms = view.task.spec.encryption
-        scheme = await self._bench.work(self._bench.ports.schemes.public, terms, public_key)
-        if not scheme.parameters_digest == terms.parameters_digest == epoch.parameters_digest:
-            raise MalformedInput(
-                f"the public key of {epoch.task_id} epoch {epoch.epoch} is for parameters "
-                f"{scheme.parameters_digest}, the task says {terms.parameters_digest}"
-            )
-        return scheme
+        return await self._bench.read(epoch.public_key_digest)
+
+
+def _verify_parameters(view: RoundView, epoch: KeyEpoch, scheme: AggregationScheme) -> None:
+    terms = view.task.spec.encryption
+    if not scheme.parameters_digest == terms.parameters_digest == epoch.parameters_digest:
+        raise MalformedInput(
+            f"the public key of {epoch.task_id} epoch {epoch.epoch} is for parameters "
+            f"{scheme.parameters_digest}, the task says {terms.parameters_digest}"
+        )
 
 
 class UploadChecks:
@@ -81,7 +102,9 @@ class UploadChecks:
         self._arrival.clear()
 
     async def check(self, view: RoundView, commitment: UpdateCommitment, path: Path) -> None:
-        """Check the digest first, then the gate, then each field. Raises MalformedInput."""
+        """Check the digest first, then the gate, then each field; under a shared key keep the mask part, which must
+        be the committed one. Raises MalformedInput.
+        """
         found = await self._bench.work(file_digest, path)
         if found != commitment.digest:
             raise MalformedInput(
@@ -93,7 +116,20 @@ class UploadChecks:
         header = await self._bench.work(scheme.inspect, path)
         if header != expected_header(view, commitment):
             raise MalformedInput(f"the upload of {_named(commitment)} says {header}, committed was another")
+        if is_shared(view):
+            await self._keep_mask(view, commitment, path)
         self._passed.add(commitment)
+
+    async def _keep_mask(self, view: RoundView, commitment: UpdateCommitment, path: Path) -> None:
+        scheme = await self._schemes.joint(view)
+        mask = await self._bench.work(scheme.mask, path)
+        found = hashlib.sha256(mask).hexdigest()
+        if (found, len(mask)) != (commitment.mask_digest, commitment.mask_bytes):
+            raise MalformedInput(
+                f"the mask in the upload of {_named(commitment)} is {found} of {len(mask)} bytes, committed were "
+                f"{commitment.mask_digest} and {commitment.mask_bytes}"
+            )
+        await self._bench.keep(mask)
 
 
 def expected_header(view: RoundView, commitment: UpdateCommitment) -> UpdateHeader:
@@ -113,7 +149,7 @@ def expected_header(view: RoundView, commitment: UpdateCommitment) -> UpdateHead
 def epoch_of(view: RoundView) -> KeyEpoch:
     """Return the task's key epoch. Raises NotFound before the key holder has opened it."""
     if view.key_epoch is None:
-        raise NotFound(f"the task {view.task.spec.task_id} has no key epoch yet; its key holder opens it")
+        raise NotFound(f"the task {view.task.spec.task_id} has no key epoch yet; its key holders open it")
     return view.key_epoch
 
 

@@ -14,6 +14,7 @@ from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.roles.actions import Action, Submit, in_phase, of_round
+from bfl_fabric.roles.attempts import is_shared
 from bfl_fabric.roles.evidence import Statement, agreed, proposal, round_of, statements
 from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.holding import (
@@ -159,4 +160,5 @@ class VerifierRole:
             return (await self._custody.recompute(action, view, self._schemes)).statement
         except MalformedInput as error:
             logger.warning("%s cannot be added up: %s", action.label, error)
-            return NOTHING_DIGEST, NOTHING_DIGEST if round_of(view).direction_digest else ""
+            scored = round_of(view).direction_digest and not is_shared(view)
+            return NOTHING_DIGEST, NOTHING_DIGEST if scored else ""

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from bfl_chaincode.api.canonical import Json
 from bfl_fabric.domain.ports import (
@@ -17,9 +17,11 @@ from bfl_fabric.domain.ports import (
     BlobStore,
     Clock,
     Commit,
+    GroupKeys,
     Journal,
     Ledger,
     SchemeProvider,
+    ThresholdKeys,
     UpdateChannel,
 )
 from bfl_fabric.roles.actions import Action, Submit
@@ -38,6 +40,10 @@ class Identity:
     name: str
 
 
+class Schemes(SchemeProvider, ThresholdKeys, GroupKeys, Protocol):
+    """Every door of the scheme provider: keys of one holder, of several, and of a group of silos."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The adapters an actor is given; `bfl_fabric.domain.ports` states what each promises."""
@@ -47,7 +53,7 @@ class Ports:
     blobs: BlobStore
     channel: UpdateChannel
     journal: Journal
-    schemes: SchemeProvider
+    schemes: Schemes
     arithmetic: Arithmetic
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
+    THRESHOLD_SCHEME,
     Balance,
     ModelRecord,
     ModelTerms,
@@ -132,8 +133,11 @@ class AsyncFederation:
         from bfl_fabric import wiring
 
         organizations = await self.organizations()
-        roles = roles or await self._announced_roles()
-        digest = wiring.parameters_digest(terms.scheme)
+        roles = roles or await self._announced_roles(terms)
+        members = max(terms.minimum_cohort, len(await self.participants()))
+        digest = wiring.choose_parameters(
+            terms.scheme, terms.value_bits, terms.max_total_weight, members, model.parameter_count
+        )
         spec = terms.spec(model, roles, len(organizations), digest)
         known = {task.spec.task_id: task for task in await self.tasks()}
         if spec.task_id not in known:
@@ -153,11 +157,33 @@ class AsyncFederation:
                 )
         return AsyncTask(self, spec.task_id)
 
-    async def _announced_roles(self) -> RoleTerms:
+    async def _announced_roles(self, terms: TaskTerms) -> RoleTerms:
         """Return roles from the nodes that are announced: one's own organization coordinates."""
         aggregator = await self.node(NodeRole.AGGREGATOR)
+        if terms.scheme == THRESHOLD_SCHEME:
+            members = terms.key_members or await self.key_members()
+            return RoleTerms(self.settings.identity.msp_id, aggregator.msp_id, "", tuple(sorted(members)))
         key_holder = await self.node(NodeRole.KEY_HOLDER, other_than=aggregator.msp_id)
         return RoleTerms(self.settings.identity.msp_id, aggregator.msp_id, key_holder.msp_id)
+
+    async def key_members(self, timeout_seconds: float = 20) -> list[str]:
+        """Return the active organizations that announced a key holder's node; waits some time for all of them.
+
+        Raises NotFound when there are less than two.
+        """
+        deadline = self.clock.now_ms() + int(timeout_seconds * 1000)
+        while True:
+            active = {item.msp_id for item in await self.organizations() if item.active}
+            found = {node.msp_id for node in await self.nodes() if node.role is NodeRole.KEY_HOLDER} & active
+            if found == active or self.clock.now_ms() > deadline:
+                break
+            await self.clock.sleep(0.2)
+        if len(found) < 2:
+            raise NotFound(
+                f"{len(found)} organizations announced a key holder's node; a shared key needs at least two: make the "
+                "federation with `bfl federation create --scheme threshold`"
+            )
+        return sorted(found)
 
     async def _deliver_initial(self, spec: TaskSpec, initial: bytes) -> None:
         digest = self._blobs.put(initial)

@@ -130,6 +130,14 @@ class LocalFederation:
         """Kill one process with -9; it is started again at once."""
         self._supervisor.kill(name)
 
+    def hold(self, name: str) -> None:
+        """Kill one process with -9 and keep it down until `release`."""
+        self._supervisor.hold(name)
+
+    def release(self, name: str) -> None:
+        """Start a process again that was held down."""
+        self._supervisor.release(name)
+
     def process_ids(self) -> dict[str, int]:
         return self._supervisor.process_ids()
 

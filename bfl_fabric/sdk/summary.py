@@ -20,7 +20,9 @@ from bfl_fabric.audit.summary import (
     RunSummary,
     TaskSummary,
     TrafficSummary,
+    ceremony_summaries,
     count_names,
+    key_summaries,
     round_summary,
 )
 from bfl_fabric.domain.ports import LedgerEvent
@@ -55,6 +57,7 @@ async def collect_summary(federation: AsyncFederation, task: AsyncTask, context:
     metrics = {record.round: record.metrics for record in await task.lineage()}
     rounds = tuple(_round(view, metrics, events, context) for view in views)
     last = views[-1] if views else await task.view()
+    grants = tuple(dict.fromkeys(grant for view in views for grant in view.grants))
     return RunSummary(
         version=1,
         finished_at=federation.clock.now_ms(),
@@ -70,6 +73,8 @@ async def collect_summary(federation: AsyncFederation, task: AsyncTask, context:
         audit=None,
         verify_command=context.verify_command,
         facts=context.facts,
+        keys=key_summaries(await task.epochs(), grants),
+        ceremonies=ceremony_summaries(await task.ceremonies()),
     )
 
 
@@ -130,6 +135,7 @@ async def _federation(federation: AsyncFederation, view: RoundView) -> Federatio
             item.region,
             (
                 *(role for role, msp_id in by_role.items() if msp_id == item.msp_id),
+                *(("key member",) if item.msp_id in roles.key_members else ()),
                 *(() if item.msp_id == roles.aggregator else ("verifier",)),
             ),
         )

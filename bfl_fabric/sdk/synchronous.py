@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
     Balance,
+    CeremonyView,
+    KeyEpoch,
     ModelRecord,
     Organization,
     Participant,
@@ -160,6 +162,12 @@ class TaskHandle:
 
     def view(self, number: int | None = None) -> RoundView:
         return self._run(self._task.view(number))
+
+    def epochs(self) -> list[KeyEpoch]:
+        return self._run(self._task.epochs())
+
+    def ceremonies(self) -> list[CeremonyView]:
+        return self._run(self._task.ceremonies())
 
     def rewards(self) -> dict[str, int]:
         return self._run(self._task.rewards())

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
+    PACKED_SCHEME,
+    Ceremony,
+    CeremonyView,
+    KeyEpoch,
     ModelRecord,
     Payout,
     Phase,
@@ -27,7 +31,10 @@ FINISHED = (TaskStatus.CLOSED, TaskStatus.ABANDONED)
 
 @dataclass(frozen=True, slots=True)
 class RoundSummary:
-    """One round at a glance, as progress displays show it."""
+    """One round at a glance, as progress displays show it.
+
+    Under a shared key `opened_by` are the organizations that opened it, in attempt number `attempt`.
+    """
 
     number: int
     phase: Phase
@@ -37,6 +44,20 @@ class RoundSummary:
     upload_bytes: int
     accuracy_ppb: int | None
     reason: str
+    opened_by: tuple[str, ...] = ()
+    attempt: int = 0
+
+
+def missing_for_start(view: RoundView, participants: int) -> str | None:
+    """Return what a task still lacks before it can start with so many participants, None when nothing."""
+    registered = len(view.registrations)
+    if registered < participants:
+        return f"{registered} of {participants} participants registered"
+    if view.key_epoch is None:
+        return "its key is not made"
+    if view.task.spec.encryption.scheme == PACKED_SCHEME and len(view.grants) < registered:
+        return f"{len(view.grants)} of {registered} participants were given the key"
+    return None
 
 
 class TaskAbandoned(BflError):
@@ -59,20 +80,34 @@ class AsyncTask:
         return from_json(RoundView, answer)
 
     async def start(self, participants: int, timeout_seconds: float = 120) -> None:
-        """Start the task as soon as `participants` silos have registered and its key epoch is open."""
+        """Start the task as soon as `participants` silos have registered, its key is made, and who needs it has it."""
         deadline = self._federation.clock.now_ms() + int(timeout_seconds * 1000)
-        while True:
-            view = await self.view()
-            if len(view.registrations) >= participants and view.key_epoch is not None:
-                break
+        while (lacks := missing_for_start(await self.view(), participants)) is not None:
             if self._federation.clock.now_ms() > deadline:
                 raise BflError(
-                    f"task {self.task_id} cannot start: {len(view.registrations)} of {participants} participants "
-                    f"registered, key epoch {'open' if view.key_epoch else 'missing'} after {timeout_seconds:.0f} s; "
-                    "see the logs of the silos and of the key holder"
+                    f"task {self.task_id} cannot start: {lacks} after {timeout_seconds:.0f} s; "
+                    "see the logs of the silos and of the key holders"
                 )
             await self._federation.clock.sleep(0.2)
         await self._federation.submit("task:Start", {"task_id": self.task_id})
+
+    async def epochs(self) -> list[KeyEpoch]:
+        """Return the task's key epochs, the newest last."""
+        answer = await self._federation.evaluate("key:List", {"task_id": self.task_id})
+        return self._federation.records(KeyEpoch, answer)
+
+    async def ceremonies(self) -> list[CeremonyView]:
+        """Return every ceremony for a joint key with its evidence, the newest last."""
+        answer = await self._federation.evaluate("key:ListCeremonies", {"task_id": self.task_id})
+        found = []
+        for ceremony in self._federation.records(Ceremony, answer):
+            request: dict[str, Json] = {"task_id": self.task_id, "epoch": ceremony.epoch}
+            found.append(from_json(CeremonyView, await self._federation.evaluate("key:GetCeremony", request)))
+        return found
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before looking again."""
+        await self._federation.clock.sleep(seconds)
 
     async def follow(self) -> AsyncIterator[RoundSummary]:
         """Yield the newest round whenever something changed, until the task has ended."""
@@ -146,4 +181,6 @@ class AsyncTask:
             upload_bytes=sum(u.size_bytes * receipts.count(u.participant_id) for u in view.updates),
             accuracy_ppb=accuracy,
             reason=view.round.reason,
+            opened_by=view.openings[-1].members if view.openings and view.round.sum_digest else (),
+            attempt=view.openings[-1].attempt if view.openings else 0,
         )

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bfl_chaincode.api.records import ModelRecord, NodeRole, Phase, Round, RoundView, TaskStatus
+from bfl_chaincode.api.records import (
+    THRESHOLD_SCHEME,
+    ModelRecord,
+    NodeRole,
+    Phase,
+    Round,
+    RoundView,
+    TaskStatus,
+)
 from bfl_fabric.learning.arithmetic import ExactArithmetic
 from bfl_fabric.roles.evidence import delivered
 from bfl_fabric.testing.training import unique_values
@@ -138,12 +146,15 @@ def check_openings(world: World, rounds: list[RoundView]) -> None:
 
 
 def check_stores(world: World, rounds: list[RoundView]) -> None:
-    """No silo has another's ciphertext or an aggregate, and no key holder any silo's ciphertext."""
+    """No silo has another's ciphertext or an aggregate, and no holder of a whole key any silo's ciphertext."""
     owners = {update.digest: update.participant_id for view in rounds for update in view.updates}
     aggregates = {_round(view).aggregate_digest for view in rounds} - {""}
     for actor in world.actors.values():
         foreign = {digest for digest in actor.blobs.digests if owners.get(digest, actor.name) != actor.name}
-        if actor.node_role in (NodeRole.KEY_HOLDER, NodeRole.COORDINATOR, NodeRole.PARTICIPANT):
+        without = (NodeRole.COORDINATOR, NodeRole.PARTICIPANT)
+        if world.terms.scheme != THRESHOLD_SCHEME:
+            without = (*without, NodeRole.KEY_HOLDER)
+        if actor.node_role in without:
             assert not foreign, f"{actor.name} has ciphertexts of others"
         if actor.node_role is NodeRole.PARTICIPANT:
             assert not aggregates & actor.blobs.digests

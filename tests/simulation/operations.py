@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass
 
 from bfl_fabric.testing.faults import Fault
-from tests.simulation.world import ACTORS, NODES, SILOS, Terms
+from bfl_fabric.testing.scheme import SCHEME_NAME
+from tests.simulation.world import SILOS, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +121,18 @@ class Plan:
     operations: tuple[Operation, ...]
 
 
-def plan(seed: int, shortest: int = 40, longest: int = 260) -> Plan:
+def plan(seed: int, shortest: int = 40, longest: int = 260, scheme: str = SCHEME_NAME) -> Plan:
     """Return the plan of a seed; the same for ever as long as this module stays as it is."""
     draw = random.Random(seed)
-    terms = Terms(rounds=draw.choice((2, 3)), minimum=draw.choice((2, 3)), target=draw.choice((0, 0, 4)))
+    rounds, minimum, target = draw.choice((2, 3)), draw.choice((2, 3)), draw.choice((0, 0, 4))
+    terms = Terms(rounds, minimum, target, scheme)
     count = draw.randint(shortest, longest)
     kinds = draw.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count)
-    return Plan(seed, terms, tuple(_operation(kind, draw) for kind in kinds))
+    return Plan(seed, terms, tuple(_operation(kind, draw, terms) for kind in kinds))
 
 
-def _operation(kind: type, draw: random.Random) -> Operation:
-    actor = draw.choice(ACTORS)
+def _operation(kind: type, draw: random.Random, terms: Terms) -> Operation:
+    actor = draw.choice(terms.actors)
     if kind is Step:
         return Step(actor, draw.randrange(12), draw.random() < 0.7)
     if kind is Wait:
@@ -146,9 +148,9 @@ def _operation(kind: type, draw: random.Random) -> Operation:
     if kind is Skew:
         return Skew(actor, draw.choice((-20, -3, 0, 3, 20)))
     if kind is Snoop:
-        return Snoop(actor, draw.randrange(1000), draw.choice(list(NODES)))
+        return Snoop(actor, draw.randrange(1000), draw.choice(list(terms.nodes)))
     if kind is CrashLedger:
         return CrashLedger()
     if kind is Silence:
         return Silence(draw.choice(list(SILOS)))
-    return Deliver(draw.randrange(1000), draw.choice(ACTORS), draw.choice(list(NODES)))
+    return Deliver(draw.randrange(1000), draw.choice(terms.actors), draw.choice(list(terms.nodes)))

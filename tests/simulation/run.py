@@ -18,6 +18,7 @@ from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
 from bfl_fabric.testing.clock import ManualClock
 from bfl_fabric.testing.contract import ContractHost
 from bfl_fabric.testing.embedded import EmbeddedHost
+from bfl_fabric.testing.scheme import SCHEME_NAME
 from tests.simulation.invariants import check
 from tests.simulation.operations import Plan, plan
 from tests.simulation.simulation import Deliverers, Simulation, Stage
@@ -98,7 +99,9 @@ def play(chosen: Plan, *, embedded: bool = False, deliverers: Deliverers | None 
             return asyncio.run(whole())
         except Exception as error:
             where = " --embedded" if embedded else ""
-            again = f"python -m tests.simulation.run --seed {chosen.seed}{where}"
+            again = (
+                f"python -m tests.simulation.run --seed {chosen.seed} --scheme {chosen.terms.scheme}{where}"
+            )
             trace = "\n".join(simulation.trace)
             raise AssertionError(f"seed {chosen.seed} ({again}): {error!r}\n{trace}") from error
 
@@ -108,20 +111,23 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play this one and print every operation")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed of many")
     parser.add_argument("--count", type=int, default=1000, help="how many seeds")
+    parser.add_argument("--scheme", default=SCHEME_NAME, help="or threshold, or packed")
     parser.add_argument("--embedded", action="store_true", help="on the embedded ledger; ten times slower")
     chosen = parser.parse_args()
     if chosen.seed is not None:
-        played = play(plan(chosen.seed), embedded=chosen.embedded)
+        played = play(plan(chosen.seed, scheme=chosen.scheme), embedded=chosen.embedded)
         print("\n".join([*played.simulation.trace, *map(str, played.chain)]))
         return 0
-    return _play_many(range(chosen.first, chosen.first + chosen.count), embedded=chosen.embedded)
+    return _play_many(
+        range(chosen.first, chosen.first + chosen.count), chosen.scheme, embedded=chosen.embedded
+    )
 
 
-def _play_many(seeds: range, *, embedded: bool) -> int:
+def _play_many(seeds: range, scheme: str, *, embedded: bool) -> int:
     started, failed, closed = time.monotonic(), 0, 0
     for seed in seeds:
         try:
-            closed += play(plan(seed), embedded=embedded).status is TaskStatus.CLOSED
+            closed += play(plan(seed, scheme=scheme), embedded=embedded).status is TaskStatus.CLOSED
         except AssertionError:
             failed += 1
             traceback.print_exc()

@@ -16,6 +16,8 @@ import numpy as np
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
+    PACKED_SCHEME,
+    THRESHOLD_SCHEME,
     CohortTerms,
     DataTerms,
     EncryptionTerms,
@@ -68,7 +70,11 @@ NODES = {
     "key-holder-c": (GAMMA, NodeRole.KEY_HOLDER),
     "verifier-c": (GAMMA, NodeRole.VERIFIER),
 }
+SHARE_NODES = {"key-holder-a": (ALPHA, NodeRole.KEY_HOLDER), "key-holder-b": (BETA, NodeRole.KEY_HOLDER)}
+"""The further nodes of a task whose key every organization holds a share of."""
+
 ACTORS = (*NODES, *SILOS)
+THRESHOLD = 2
 UPLOAD_SECONDS = 60
 PATIENCE = Patience(stage_seconds=300, aborts_in_a_row=3)
 VALUE_BITS, CLIP, MAX_TOTAL_WEIGHT = 20, "1", 1000
@@ -98,10 +104,21 @@ class Terms:
     rounds: int = 3
     minimum: int = 3
     target: int = 0
+    scheme: str = SCHEME_NAME
+
+    @property
+    def nodes(self) -> dict[str, tuple[str, NodeRole]]:
+        """The organizations' nodes by name."""
+        return {**NODES, **SHARE_NODES} if self.scheme == THRESHOLD_SCHEME else NODES
+
+    @property
+    def actors(self) -> tuple[str, ...]:
+        """Everybody, in the order in which they act."""
+        return (*self.nodes, *SILOS)
 
 
 def task_spec(terms: Terms, initial_digest: str) -> TaskSpec:
-    count = unique_parameter_count(tuple(SILOS))
+    count, shared = unique_parameter_count(tuple(SILOS)), terms.scheme == THRESHOLD_SCHEME
     return TaskSpec(
         task_id=TASK,
         title="Unique measurements",
@@ -111,13 +128,14 @@ def task_spec(terms: Terms, initial_digest: str) -> TaskSpec:
         data=DataTerms(hashlib.sha256(b"schema").hexdigest(), 1),
         schedule=ScheduleTerms(terms.rounds, UPLOAD_SECONDS),
         cohort=CohortTerms(terms.minimum, terms.target),
-        roles=RoleTerms(ALPHA, BETA, GAMMA),
+        roles=RoleTerms(ALPHA, BETA, "", ORGANIZATIONS) if shared else RoleTerms(ALPHA, BETA, GAMMA),
         encryption=EncryptionTerms(
-            SCHEME_NAME,
+            terms.scheme,
             plain_parameters_digest(VALUE_BITS, CLIP, MAX_TOTAL_WEIGHT),
             VALUE_BITS,
             CLIP,
             MAX_TOTAL_WEIGHT,
+            THRESHOLD if shared else 0,
         ),
         verification=VerificationTerms(attestations=2, receipts=2),
         incentive=IncentiveTerms(POOL, PER_ROUND, 250_000_000, 3, 900_000_000),
@@ -165,7 +183,7 @@ class World:
         self.folder = folder
         self.network = FakeNetwork(self.clock, folder)
         self.provider = WatchedProvider(f"simulation {seed}")
-        self.actors = {name: self._actor(name, index) for index, name in enumerate(ACTORS)}
+        self.actors = {name: self._actor(name, index) for index, name in enumerate(terms.actors)}
         self.reader = LedgerReader(self.ledger(Member(ALPHA, "reader")))
 
     def ledger(self, member: Member) -> Ledger:
@@ -177,7 +195,7 @@ class World:
         return [(event.name, event.event.task, event.event.round) for event in self.host.history]
 
     def _actor(self, name: str, index: int) -> Actor:
-        msp_id, role = NODES.get(name) or (SILOS[name], NodeRole.PARTICIPANT)
+        msp_id, role = self.terms.nodes.get(name) or (SILOS[name], NodeRole.PARTICIPANT)
         folder = self.folder / name
         (folder / "keys").mkdir(parents=True)
         return Actor(
@@ -229,7 +247,9 @@ class World:
                 return KeyHolderRole(bench, schemes, actor.keys)
             case _:
                 trainer = UniqueTrainer(tuple(SILOS), actor.name, SAMPLES[actor.name])
-                return ParticipantRole(bench, trainer, lambda spec: spec.task_id == TASK, joins=True)
+                return ParticipantRole(
+                    bench, trainer, lambda spec: spec.task_id == TASK, actor.keys, joins=True
+                )
 
     def stop(self, actor: Actor) -> None:
         """Throw the process away."""
@@ -278,7 +298,18 @@ class World:
     # --- the beginning --------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Found the federation, publish and fund the task, register everybody, start."""
+        """Found the federation, publish and fund the task, make its key, register everybody, start."""
+        await self.publish()
+        for actor in self.actors.values():
+            self.start(actor)
+        while not await self.is_ready():
+            for actor in self.actors.values():
+                while await self.step(actor, 0) != "nothing due":
+                    continue
+        await self.ledger(self.actors["coordinator-a"].member).submit("task:Start", {"task_id": TASK})
+
+    async def publish(self) -> None:
+        """Found the federation, publish and fund the task."""
         await self._found()
         spec = task_spec(self.terms, self._initial_model())
         coordinator = self.ledger(self.actors["coordinator-a"].member)
@@ -287,11 +318,16 @@ class World:
         await coordinator.submit("task:Publish", {"task_id": TASK})
         await admin.submit("reward:Mint", {"msp_id": ALPHA, "amount": POOL, "reference": "a grant"})
         await admin.submit("reward:Fund", {"task_id": TASK, "amount": POOL, "reference": "the pool"})
-        for actor in self.actors.values():
-            self.start(actor)
-            while await self.step(actor, 0) != "nothing due":
-                continue
-        await coordinator.submit("task:Start", {"task_id": TASK})
+
+    async def is_ready(self) -> bool:
+        """Say whether the task can start: everybody is registered and has the key that it needs."""
+        view = await self.reader.current(TASK)
+        granted = len(SILOS) if self.terms.scheme == PACKED_SCHEME else 0
+        return (
+            view.key_epoch is not None
+            and len(view.registrations) == len(SILOS)
+            and len(view.grants) == granted
+        )
 
     async def _found(self) -> None:
         organizations: list[Json] = [
@@ -302,7 +338,7 @@ class World:
         for name, msp_id in SILOS.items():
             admin = self.ledger(Member(msp_id, f"admin-{msp_id[0].lower()}", "admin"))
             await admin.submit("federation:EnrolParticipant", {"participant_id": name})
-        for name, (_, role) in NODES.items():
+        for name, (_, role) in self.terms.nodes.items():
             actor = self.actors[name]
             announcement: dict[str, Json] = {"role": role.value, "node_id": name, "address": actor.address}
             await self.ledger(actor.member).submit("federation:AnnounceNode", announcement)

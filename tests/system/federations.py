@@ -27,6 +27,8 @@ class Plan:
     participants: int = 6
     seed: int = 1
     upload_seconds: int = 600
+    scheme: str = "ckks"
+    share_seconds: int = 60
 
 
 def terms_of(plan: Plan, data: DemoData) -> TaskTerms:
@@ -45,12 +47,14 @@ def terms_of(plan: Plan, data: DemoData) -> TaskTerms:
         clip=profile.clip,
         value_bits=profile.value_bits,
         pool=1_000 * plan.rounds,
+        scheme=plan.scheme,
+        share_seconds=plan.share_seconds,
     )
 
 
 def prepared(place: Path, plan: Plan) -> tuple[Topology, DemoData]:
     """Make the directory of a federation whose silos have data."""
-    topology = generated(plan.organizations, plan.participants)
+    topology = generated(plan.organizations, plan.participants, plan.scheme)
     choice = DemoChoice(
         "breast-cancer", plan.rounds, plan.organizations, plan.participants, plan.seed, place, False
     )

@@ -7,6 +7,9 @@ they are below their prime is the gate's question.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import gcd
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,23 +43,41 @@ def unpack(data: bytes | memoryview, width: int) -> Residues:
     padded = np.zeros(len(data) + WINDOW_BYTES, dtype=np.uint8)
     padded[: len(data)] = np.frombuffer(data, dtype=np.uint8)
     columns = np.empty((GROUP, len(data) // width), dtype=np.uint64)
-    read_columns(padded, 0, width, columns)
+    read_windows(padded, 0, width, columns)
+    cut_windows(columns[:, None], (width,))
     return columns.T.reshape(-1)
 
 
-def read_columns(padded: NDArray[np.uint8], start: int, width: int, columns: Residues) -> None:
-    """Read the numbers of a bit string into `columns`, uint64[8, count]: number i to [i mod 8, i div 8].
+def read_windows(padded: NDArray[np.uint8], start: int, width: int, columns: Residues) -> None:
+    """Read the 8 bytes in which each number of a bit string begins; `cut_windows` leaves the number of them.
 
-    A number lies within the 8 bytes from that in which it begins; numbers in the same place of their group are read
-    together, `width` bytes apart. The string begins at byte `start` and is followed by 8 bytes of whatever.
+    Args:
+        padded: has the string from byte `start` on, and behind it 8 bytes of whatever.
+        start: from 0.
+        width: of the numbers.
+        columns: uint64[8, count], number i goes to [i mod 8, i div 8]. Where windows are a fixed distance apart within
+            a group as well, numpy is called once for all of them.
     """
     count = columns.shape[1]
-    if count == 0:
-        return
-    for index in range(GROUP):
-        columns[index] = np.ndarray((count,), "<u8", padded.data, start + index * width // 8, (width,))
-    columns >>= np.arange(GROUP, dtype=np.uint64)[:, None] * np.uint64(width) % np.uint64(8)
-    columns &= np.uint64((1 << width) - 1)
+    apart = GROUP // gcd(GROUP, width)
+    strides, shape = (width * apart // GROUP, width), (GROUP // apart, count)
+    for index in range(apart if count else 0):
+        window = np.ndarray(shape, "<u8", padded.data, start + index * width // 8, strides)
+        columns[index::apart] = window
+
+
+def cut_windows(columns: Residues, widths: tuple[int, ...]) -> None:
+    """Leave of each window, uint64[8, rows, count], the number that begins in it, row by row of its width."""
+    shifts, masks = _cuts(widths)
+    columns >>= shifts
+    columns &= masks
+
+
+@lru_cache(maxsize=64)
+def _cuts(widths: tuple[int, ...]) -> tuple[Residues, Residues]:
+    bits = np.array(widths, dtype=np.uint64)[None, :, None]
+    places = np.arange(GROUP, dtype=np.uint64)[:, None, None]
+    return places * bits % np.uint64(8), (np.uint64(1) << bits) - np.uint64(1)
 
 
 def _words(width: int) -> int:

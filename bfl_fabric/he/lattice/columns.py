@@ -13,7 +13,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from bfl_fabric.he.lattice.bits import GROUP, WINDOW_BYTES, read_columns
+from bfl_fabric.he.lattice.bits import GROUP, WINDOW_BYTES, cut_windows, read_windows
 from bfl_fabric.he.lattice.bodies import RawPolynomial, raw_polynomials, sizes
 from bfl_fabric.he.lattice.messages import Reader, require
 from bfl_fabric.he.lattice.modular import unbuffered
@@ -63,8 +63,9 @@ def checked_columns(parameters: LatticeParameters, raw: RawPolynomial) -> Residu
     start = first = 0
     for width, rows in groupby(parameters.widths):
         last = first + len(list(rows)) * each_has
-        read_columns(padded, start, width, columns[:, first:last])
+        read_windows(padded, start, width, columns[:, first:last])
         start, first = start + (last - first) * width, last
+    cut_windows(columns.reshape(GROUP, -1, each_has), parameters.widths)
     largest = columns.max(axis=0).reshape(len(parameters.primes), each_has).max(axis=1)
     for row, prime in zip(largest, parameters.primes, strict=True):
         require(int(row) < prime, f"a residue is not below its prime {prime}")

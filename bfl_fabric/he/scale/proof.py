@@ -43,10 +43,11 @@ def prove(
     ]
 
     def digest(levels: int, numbers: Sequence[int]) -> str:
+        def write(at: int, path: Path) -> None:
+            path.write_bytes(uploads[numbers[at]])
+
         case = Case(participants, parameters, levels)
-        return simulate(
-            case, federation.terms, federation.key, lambda at: [uploads[numbers[at]]], place
-        ).sum_digest
+        return simulate(case, federation.terms, federation.key, write, place).sum_digest
 
     in_order = range(participants)
     flat = digest(1, in_order)

@@ -21,8 +21,8 @@ from bfl_fabric.errors import ConfigurationError, WorkerFailed
 from bfl_fabric.he.lattice.bodies import KeyName
 from bfl_fabric.he.lattice.terms import LatticeTerms
 
-Source: TypeAlias = Callable[[int], Iterable[bytes | memoryview]]
-"""From a participant's number to the bytes of its upload in pieces."""
+Source: TypeAlias = Callable[[int, Path], None]
+"""Makes the file of an upload, given the participant's number and where the file is to be."""
 
 _AHEAD = 2
 """Files that exist at a time: one is added while the next is written."""
@@ -132,8 +132,7 @@ def _added(settings: _Settings, output: Path, kind: str, files: Iterable[Path]) 
 def _files(source: Source, numbers: Iterable[int], place: Path) -> Iterator[Path]:
     for number in numbers:
         path = place / f"upload-{number}"
-        with path.open("wb") as file:
-            file.writelines(source(number))
+        source(number, path)
         yield path
 
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,11 @@ class UploadPool:
     def size(self) -> int:
         """How many real encryptions there are."""
         return len(self._uploads)
+
+    def write(self, number: int, path: Path) -> None:
+        """Write participant `number`'s upload."""
+        with path.open("wb") as file:
+            file.writelines(self.upload(number))
 
     def upload(self, number: int) -> Iterator[bytes | memoryview]:
         """Yield the bytes of participant `number`'s upload in pieces; the same in every call."""

@@ -27,8 +27,9 @@ def bfl(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def commands(prefix: str = "", command: Any = None) -> Iterator[tuple[str, Any]]:
     command = command or get_command(application)
     children = getattr(command, "commands", None)
-    if children is None:
+    if children is None or command.invoke_without_command:
         yield prefix.strip(), command
+    if children is None:
         return
     for name, child in children.items():
         yield from commands(f"{prefix} {name}", child)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from bfl_chaincode.api.records import (
+    CeremonyView,
+    KeyGrant,
     Metrics,
     ModelRecord,
     NodeRole,
@@ -22,7 +24,7 @@ from bfl_chaincode.api.records import (
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
 from bfl_fabric.errors import LedgerRefused, MalformedInput, NotFound, TransferFailed
 from bfl_fabric.roles.admission import may_read
-from bfl_fabric.roles.directory import Secrecy, Standing
+from bfl_fabric.roles.directory import Naming, Secrecy, Standing
 from bfl_fabric.roles.evidence import scores_sheet
 from tests.unit.roles.nodes import ANode, Scene
 from tests.unit.roles.rounds import (
@@ -39,6 +41,16 @@ from tests.unit.roles.rounds import (
     round_,
     update,
     view,
+)
+from tests.unit.roles.shared import (
+    MEMBERS,
+    answer,
+    blame,
+    ceremony_view,
+    offer,
+    openable,
+    opening,
+    shared_task,
 )
 
 CALLER = TransferCaller("a-msp", "a-1")
@@ -229,20 +241,30 @@ STANDINGS = {
 READERS = {
     Secrecy.FEDERATION: set(STANDINGS),
     Secrecy.AGGREGATE: {"key-holder", "verifier", "auditor"},
+    Secrecy.SHARED_UPDATE: {"aggregator", "verifier", "key-holder"},
     Secrecy.UPDATE: {"aggregator", "verifier"},
+    Secrecy.GRANT: set(),
 }
 
 
 @pytest.mark.parametrize("secrecy", Secrecy)
 @pytest.mark.parametrize("name", STANDINGS)
 def test_the_table_of_readers(secrecy: Secrecy, name: str) -> None:
-    assert may_read(secrecy, STANDINGS[name]) == (name in READERS[secrecy])
+    assert may_read(Naming(secrecy, "silo-1"), STANDINGS[name]) == (name in READERS[secrecy])
+
+
+def test_a_granted_key_is_for_its_silo_alone() -> None:
+    grant = Naming(Secrecy.GRANT, "silo-1")
+    assert may_read(grant, Standing(True, True, frozenset(), "silo-1"))
+    assert not may_read(grant, Standing(True, True, frozenset(), "silo-2"))
+    assert not may_read(grant, Standing(True, False, frozenset(NodeRole), "silo-1"))
+    assert not may_read(grant, Standing(False, True, frozenset(), "silo-1"))
 
 
 @pytest.mark.parametrize("secrecy", Secrecy)
 def test_a_suspended_organization_reads_nothing(secrecy: Secrecy) -> None:
     everything = frozenset(NodeRole)
-    assert not may_read(secrecy, Standing(False, False, everything))
+    assert not may_read(Naming(secrecy), Standing(False, False, everything))
 
 
 @pytest.mark.parametrize(
@@ -254,7 +276,7 @@ def test_a_suspended_organization_reads_nothing(secrecy: Secrecy) -> None:
     ids=["participant with a verifier's name", "key holder with a verifier's name"],
 )
 def test_no_second_role_opens_the_way_to_updates(standing: Standing) -> None:
-    assert not may_read(Secrecy.UPDATE, standing)
+    assert not may_read(Naming(Secrecy.UPDATE), standing)
 
 
 def readable(node: ANode, digest_: str, caller: TransferCaller) -> bool:
@@ -326,3 +348,58 @@ def test_score_ciphertexts_are_kept_like_the_aggregate(scene: Scene, aggregator:
 def test_a_digest_named_in_two_ways_is_kept_the_closer_way(scene: Scene, aggregator: ANode) -> None:
     scene.show(delivered(Phase.PUBLISHED, model_digest=digest("a-1"), sum_digest=digest("a-1")))
     assert not readable(aggregator, digest("a-1"), TransferCaller(KEY_HOLDER, "key-holder-1"))
+
+
+# --- shared and granted keys --------------------------------------------------------------------
+
+
+def show_ceremony(scene: Scene, seen: CeremonyView) -> None:
+    """Put a task with a shared key and its ceremony on the ledger."""
+    scene.show(view(None, task=shared_task(), key_epoch=None))
+    scene.ledger.answers["key:ListCeremonies"] = [to_json(seen.ceremony)]
+    scene.ledger.answers["key:GetCeremony"] = to_json(seen)
+
+
+def test_no_share_of_a_key_is_read_before_all_members_have_committed(scene: Scene, aggregator: ANode) -> None:
+    first, *others = MEMBERS
+    member = TransferCaller(COORDINATOR, "anybody")
+    show_ceremony(scene, ceremony_view((first, others[0])))
+    assert not readable(aggregator, digest(f"share of {first}"), member)
+    show_ceremony(scene, ceremony_view(MEMBERS))
+    assert readable(aggregator, digest(f"share of {first}"), member)
+
+
+def test_a_dealing_is_for_key_holders_and_the_joint_key_for_everybody(
+    scene: Scene, aggregator: ANode
+) -> None:
+    show_ceremony(scene, ceremony_view(MEMBERS, MEMBERS, MEMBERS))
+    holder, silo = TransferCaller(KEY_HOLDER, "key-holder-1"), TransferCaller("a-msp", "a-1")
+    dealing = digest(f"dealing of {MEMBERS[0]}")
+    assert readable(aggregator, dealing, holder)
+    assert not readable(aggregator, dealing, silo)
+    assert readable(aggregator, digest("joint key"), silo)
+
+
+def test_masks_shares_and_zeros_of_an_opening_are_not_for_silos(scene: Scene, aggregator: ANode) -> None:
+    begun = openable(
+        offers=(offer(MEMBERS[0], 2),),
+        openings=(opening(*MEMBERS[:2]),),
+        shares=(answer(MEMBERS[0]),),
+        blames=(blame(MEMBERS[0], MEMBERS[1]),),
+    )
+    scene.show(begun)
+    scene.ledger.answers["key:ListCeremonies"] = []
+    holder, silo = TransferCaller(KEY_HOLDER, "key-holder-1"), TransferCaller("a-msp", "a-1")
+    closed = [begun.updates[0].mask_digest, begun.offers[0].zero_digest, begun.shares[0].digest]
+    for name in (*closed, begun.updates[0].digest):
+        assert readable(aggregator, name, holder)
+        assert not readable(aggregator, name, silo)
+    assert readable(aggregator, begun.blames[0].evidence_digest, silo)
+
+
+def test_a_grant_is_given_to_its_silo(scene: Scene, aggregator: ANode) -> None:
+    grant = KeyGrant(TASK, 1, "a-1", digest("grant"), 100, 0)
+    scene.show(collecting(grants=(grant,)))
+    assert readable(aggregator, grant.digest, TransferCaller("a-msp", "a-1"))
+    for caller in (("a-msp", "a-2"), ("b-msp", "a-1"), (KEY_HOLDER, "key-holder-1"), (COORDINATOR, "a-1")):
+        assert not readable(aggregator, grant.digest, TransferCaller(*caller))

@@ -8,20 +8,19 @@ from typing import Any
 
 import pytest
 
-from bfl_chaincode.api.records import Phase, RoundView, ScoreSheet, TaskStatus
+from bfl_chaincode.api.records import PACKED_SCHEME, KeyGrant, Phase, RoundView, ScoreSheet, TaskStatus
 from bfl_fabric.domain.ports import AggregateHeader
 from bfl_fabric.errors import KeyHolderRefused, NotFound
 from bfl_fabric.roles.evidence import scores_sheet
 from bfl_fabric.roles.key_holder import (
-    KeyHolderState,
+    GrantKey,
     OpenEpoch,
     OpenScores,
     OpenSum,
     due,
     read_scores_sheet,
-    verify_aggregate,
-    verify_openable,
 )
+from bfl_fabric.roles.openable import KeyHolderState, verify_aggregate, verify_openable
 from tests.unit.roles.rounds import (
     AGGREGATE,
     AGGREGATOR,
@@ -36,6 +35,7 @@ from tests.unit.roles.rounds import (
     attestation,
     delivered,
     digest,
+    key_epoch,
     receipts,
     round_,
     update,
@@ -59,7 +59,7 @@ def with_round(seen: RoundView, **changes: Any) -> RoundView:
 
 @pytest.mark.parametrize("status", [TaskStatus.PUBLISHED, TaskStatus.RUNNING])
 def test_a_task_without_key_gets_one(status: TaskStatus) -> None:
-    assert due(view(None, status, key_epoch=None), ME) == [OpenEpoch(TASK, 0)]
+    assert due(view(None, status, key_epoch=None), ME) == [OpenEpoch(TASK, 0, 1)]
 
 
 def test_a_task_has_one_key() -> None:
@@ -233,3 +233,38 @@ def test_a_sheet_of_score_ciphertexts_lists_exactly_the_members() -> None:
 def test_a_broken_sheet_of_score_ciphertexts_is_refused(data: bytes) -> None:
     with pytest.raises(KeyHolderRefused):
         read_scores_sheet(data, PARTICIPANTS)
+
+
+# --- keys that are replaced, and keys that are granted --------------------------------------------
+
+
+def test_a_retired_key_is_followed_by_the_next() -> None:
+    retired = replace(key_epoch(), retired_at=OPENED_AT)
+    assert due(view(None, key_epoch=retired), replace(ME, now_ms=OPENED_AT)) == [OpenEpoch(TASK, 0, 2)]
+
+
+def test_a_key_that_was_replaced_already_is_not_replaced_again() -> None:
+    retired = replace(key_epoch(), retired_at=OPENED_AT)
+    state = replace(ME, now_ms=OPENED_AT, newest_epoch=replace(key_epoch(), epoch=2))
+    assert due(view(None, key_epoch=retired), state) == []
+
+
+def test_a_round_under_a_retired_key_is_opened_all_the_same() -> None:
+    retired = replace(verified(), key_epoch=replace(key_epoch(), retired_at=OPENED_AT))
+    state = replace(ME, now_ms=OPENED_AT, newest_epoch=replace(key_epoch(), epoch=2))
+    assert due(retired, state) == [OpenSum(TASK, 1)]
+    verify_openable(retired, state)
+
+
+def packed(**changes: Any) -> RoundView:
+    seen = view(None, TaskStatus.PUBLISHED, **changes)
+    terms = replace(seen.task.spec.encryption, scheme=PACKED_SCHEME)
+    return replace(seen, task=replace(seen.task, spec=replace(seen.task.spec, encryption=terms)))
+
+
+def test_every_registered_silo_is_granted_a_packed_key_once() -> None:
+    granted = (KeyGrant(TASK, 1, "a-1", digest("grant"), 100, OPENED_AT),)
+    expected = [GrantKey(TASK, 0, 1, who) for who in PARTICIPANTS if who != "a-1"]
+    assert due(packed(grants=granted), ME) == expected
+    assert due(packed(key_epoch=None), ME) == [OpenEpoch(TASK, 0, 1)]
+    assert due(view(None, TaskStatus.PUBLISHED), ME) == []

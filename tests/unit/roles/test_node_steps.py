@@ -202,9 +202,9 @@ def key_holder(scene: Scene) -> tuple[ANode, KeyHolderRole]:
 def test_a_key_is_made_once_and_kept_private(scene: Scene) -> None:
     node, role = key_holder(scene)
     scene.show(view(None, TaskStatus.PUBLISHED, key_epoch=None))
-    asyncio.run(role.perform(OpenEpoch(TASK, 0)))
+    asyncio.run(role.perform(OpenEpoch(TASK, 0, 1)))
     again = KeyHolderRole(node.bench, node.schemes, scene.folder / "keys")
-    asyncio.run(again.perform(OpenEpoch(TASK, 0)))
+    asyncio.run(again.perform(OpenEpoch(TASK, 0, 1)))
     (_, first), (_, second) = scene.ledger.submitted
     assert first == second
     assert node.blobs.has(str(first["public_key_digest"]))
@@ -334,7 +334,7 @@ def test_no_role_does_what_is_not_its_own(scene: Scene) -> None:
     scene.show(view(round_(Phase.COLLECTING)))
     trainer = UniqueTrainer(PARTICIPANTS, "a-1", SAMPLES["a-1"])
     roles = [
-        ParticipantRole(node.bench, trainer, lambda spec: True),
+        ParticipantRole(node.bench, trainer, lambda spec: True, scene.folder),
         key_holder(scene)[1],
         AnnouncementRole(node.bench, NodeRole.VERIFIER, "127.0.0.1:9"),
         CoordinatorRole(node.bench, DigestEvaluator(), Patience()),

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from bfl_chaincode.api.records import Phase, TaskStatus
+from bfl_chaincode.api.records import PACKED_SCHEME, KeyGrant, Phase, RoundView, TaskStatus
 from bfl_fabric.roles.actions import Submit, of_round, of_task
 from bfl_fabric.roles.models import CheckModel
 from bfl_fabric.roles.participant import (
+    Join,
     ParticipantState,
     PreparedUpdate,
     PrepareUpdate,
@@ -33,6 +34,7 @@ from tests.unit.roles.rounds import (
     update,
     view,
 )
+from tests.unit.roles.shared import shared
 
 PREPARED = PreparedUpdate(digest("a-1"), 1000)
 
@@ -145,3 +147,39 @@ def test_two_surveys_find_equal_actions() -> None:
 def test_a_silo_that_lost_its_update_sits_the_round_out() -> None:
     assert due(collecting(), me(has_lost_update=True)) == []
     assert due(collecting(updates=(update("a-1"),)), me(has_lost_update=True)) == []
+
+
+# --- shared and granted keys --------------------------------------------------------------------
+
+
+def with_scheme(seen: RoundView, scheme: str) -> RoundView:
+    terms = replace(seen.task.spec.encryption, scheme=scheme)
+    return replace(seen, task=replace(seen.task, spec=replace(seen.task.spec, encryption=terms)))
+
+
+def test_under_a_shared_key_the_mask_is_committed_beside_the_update() -> None:
+    prepared = replace(PREPARED, mask_digest=digest("mask"), mask_bytes=400)
+    commit = of_round(
+        "round:CommitUpdate",
+        collecting(),
+        digest=digest("a-1"),
+        size_bytes=1000,
+        weight=10,
+        mask_digest=digest("mask"),
+        mask_bytes=400,
+    )
+    assert due(shared(collecting()), me(prepared=prepared)) == [commit]
+
+
+def test_a_silo_joins_a_packed_task_with_a_transport_key() -> None:
+    published = with_scheme(view(None, TaskStatus.PUBLISHED, registrations=()), PACKED_SCHEME)
+    assert due(published, me(joins=True)) == [Join(TASK, 0)]
+
+
+def test_a_silo_of_a_packed_task_waits_for_its_key() -> None:
+    waiting = with_scheme(collecting(), PACKED_SCHEME)
+    assert due(waiting, me()) == []
+    other = KeyGrant(TASK, 1, "a-2", digest("grant"), 100, OPENED_AT)
+    assert due(replace(waiting, grants=(other,)), me()) == []
+    mine = replace(other, participant_id="a-1")
+    assert due(replace(waiting, grants=(mine,)), me()) == [PrepareUpdate(TASK, 1)]

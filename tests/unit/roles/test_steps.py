@@ -124,7 +124,7 @@ class Silo:
         initial = ANode(scene, COORDINATOR, "coordinator-a", NodeRole.COORDINATOR).blobs.put(BASE_BYTES)
         self.node = ANode(scene, "a-msp", "a-1", NodeRole.PARTICIPANT)
         trainer = UniqueTrainer(PARTICIPANTS, "a-1", samples)
-        self.role = ParticipantRole(self.node.bench, trainer, lambda spec: True)
+        self.role = ParticipantRole(self.node.bench, trainer, lambda spec: True, scene.folder)
         self.scene = scene
         self.initial = initial
         self.show(collecting())
@@ -197,7 +197,7 @@ def test_a_participant_surveys_the_tasks_it_takes(scene: Scene) -> None:
     silo = Silo(scene)
     assert asyncio.run(silo.role.survey()) == [PrepareUpdate(TASK, 1)]
     trainer = UniqueTrainer(PARTICIPANTS, "a-1", SAMPLES["a-1"])
-    stranger = ParticipantRole(silo.node.bench, trainer, lambda spec: spec.task_id != TASK)
+    stranger = ParticipantRole(silo.node.bench, trainer, lambda spec: spec.task_id != TASK, scene.folder)
     assert asyncio.run(stranger.survey()) == []
 
 

@@ -64,7 +64,7 @@ def test_two_levels_of_aggregators_give_the_bytes_of_one(
     expected = sum_of(made.terms, made.key, files)
     for levels in (1, 2):
         case = Case(participants, COUNT, levels)
-        figures = simulate(case, made.terms, made.key, pool.upload, tmp_path)
+        figures = simulate(case, made.terms, made.key, pool.write, tmp_path)
         assert (tmp_path / "sum").read_bytes() == expected
         assert figures.received_bytes == sum(path.stat().st_size for path in files)
         assert figures.sum_bytes == len(expected)
@@ -78,10 +78,10 @@ def test_nothing_but_the_sum_is_left_and_few_files_are_there_at_a_time(
     place, most = tmp_path / "place", 0
     place.mkdir()
 
-    def watched(number: int) -> list[bytes]:
+    def watched(number: int, path: Path) -> None:
         nonlocal most
+        pool.write(number, path)
         most = max(most, sum(path.name.startswith("upload") for path in place.iterdir()))
-        return [b"".join(pool.upload(number))]
 
     simulate(Case(20, COUNT, 2), made.terms, made.key, watched, place)
     assert [path.name for path in place.iterdir()] == ["sum"]
@@ -93,7 +93,7 @@ def test_memory_for_two_thousand_participants_is_that_for_ten(tmp_path: Path) ->
     made = federation(tmp_path)
     pool = UploadPool(made.member, made.terms, COUNT)
     few, many = (
-        simulate(Case(participants, COUNT), made.terms, made.key, pool.upload, tmp_path).peak_memory_bytes
+        simulate(Case(participants, COUNT), made.terms, made.key, pool.write, tmp_path).peak_memory_bytes
         for participants in (10, 2_000)
     )
     assert many <= 1.2 * few
@@ -111,9 +111,9 @@ def test_an_upload_that_does_not_pass_the_gate_ends_the_simulation(
 ) -> None:
     made, pool = crowd
 
-    def spoilt(number: int) -> list[bytes]:
+    def spoilt(number: int, path: Path) -> None:
         data = b"".join(pool.upload(number))
-        return [data[:-1] if number == 3 else data]
+        path.write_bytes(data[:-1] if number == 3 else data)
 
     with pytest.raises(WorkerFailed, match="ended early"):
         simulate(Case(6, COUNT), made.terms, made.key, spoilt, tmp_path)
@@ -122,7 +122,7 @@ def test_an_upload_that_does_not_pass_the_gate_ends_the_simulation(
 def test_three_levels_are_refused(crowd: tuple[Federation, UploadPool], tmp_path: Path) -> None:
     made, pool = crowd
     with pytest.raises(ConfigurationError, match="1 or 2"):
-        simulate(Case(6, COUNT, 3), made.terms, made.key, pool.upload, tmp_path)
+        simulate(Case(6, COUNT, 3), made.terms, made.key, pool.write, tmp_path)
 
 
 def test_a_small_round_is_proven(crowd: tuple[Federation, UploadPool], tmp_path: Path) -> None:

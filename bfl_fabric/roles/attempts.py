@@ -1,0 +1,119 @@
+"""Where the opening of a round under a shared key stands: pure readings of a RoundView.
+
+The contract decides who answers and when an attempt has failed; these readings say in advance what it will find, so
+that key members do not ask in vain.
+"""
+
+from __future__ import annotations
+
+from bfl_chaincode.api.records import DecryptionShare, Opening, RoundView, ShareOffer, ShareSubject
+from bfl_fabric.domain.ports import OpeningTerms
+from bfl_fabric.roles.evidence import round_of
+
+
+def is_shared(view: RoundView) -> bool:
+    """Say whether several organizations hold the task's key."""
+    return bool(view.task.spec.roles.key_members)
+
+
+def key_members(view: RoundView) -> tuple[str, ...]:
+    """Return the organizations that hold a share of the round's key, none before it is made."""
+    return () if view.key_epoch is None else view.key_epoch.members
+
+
+def order_of(view: RoundView) -> list[str]:
+    """Return the key members in the order in which they go first, another one in each round."""
+    members = key_members(view)
+    first = round_of(view).number % len(members)
+    return [*members[first:], *members[:first]]
+
+
+def excluded(view: RoundView) -> tuple[str, ...]:
+    """Return the members, sorted, that more than half of the others blame in one attempt."""
+    accused = [(blame.attempt, blame.against) for blame in view.blames]
+    others = len(key_members(view)) - 1
+    return tuple(sorted({name for attempt, name in accused if 2 * accused.count((attempt, name)) > others}))
+
+
+def due_subject(view: RoundView) -> ShareSubject:
+    """Return what the active set answers for now: the scores, if the round has a direction, then the sum."""
+    unscored = round_of(view).direction_digest and view.scores is None
+    return ShareSubject.SCORES if unscored else ShareSubject.SUM
+
+
+def due_at(view: RoundView, opening: Opening) -> int:
+    """Return when the answers that are due are late."""
+    if view.scores is None:
+        return opening.deadline_at
+    step = view.task.spec.schedule.share_seconds * 1000
+    return max(opening.deadline_at, view.scores.posted_at + step)
+
+
+def shares_of(view: RoundView, opening: Opening, subject: ShareSubject) -> dict[str, DecryptionShare]:
+    """Return the answers of an attempt by MSP id, ascending."""
+    found = [share for share in view.shares if (share.attempt, share.subject) == (opening.attempt, subject)]
+    return {share.msp_id: share for share in sorted(found, key=lambda share: share.msp_id)}
+
+
+def missing(view: RoundView, opening: Opening) -> tuple[str, ...]:
+    """Return the active members that have not answered what is due."""
+    posted = shares_of(view, opening, due_subject(view))
+    return tuple(name for name in opening.members if name not in posted)
+
+
+def has_failed(view: RoundView, opening: Opening, now_ms: int) -> bool:
+    """An attempt has failed once an active member is excluded, or a share that is due is late."""
+    if frozenset(excluded(view)) & frozenset(opening.members):
+        return True
+    return now_ms >= due_at(view, opening) and bool(missing(view, opening))
+
+
+def attempt_due(view: RoundView, now_ms: int) -> int:
+    """Return the attempt that stands, or that is to be begun."""
+    if not view.openings:
+        return 1
+    newest = view.openings[-1]
+    return newest.attempt + 1 if has_failed(view, newest, now_ms) else newest.attempt
+
+
+def find_opening(view: RoundView, attempt: int) -> Opening | None:
+    """Return this attempt, None while it has not begun."""
+    return next((opening for opening in view.openings if opening.attempt == attempt), None)
+
+
+def offer_of(view: RoundView, attempt: int, msp_id: str) -> ShareOffer | None:
+    """Return a member's offer for this attempt, None when it made none."""
+    return next((offer for offer in view.offers if (offer.attempt, offer.msp_id) == (attempt, msp_id)), None)
+
+
+def agreeing(view: RoundView, attempt: int) -> list[ShareOffer]:
+    """Return the offers of the sum of masks that most members name, the earliest first; ties to the lower digest."""
+    banned = excluded(view)
+    groups: dict[str, list[ShareOffer]] = {}
+    for offer in sorted(view.offers, key=lambda offer: offer.mask_digest):
+        if offer.attempt == attempt and offer.msp_id not in banned:
+            groups.setdefault(offer.mask_digest, []).append(offer)
+    largest = max(groups.values(), key=len, default=[])
+    return sorted(largest, key=lambda offer: (offer.offered_at, offer.msp_id))
+
+
+def zeros_of(view: RoundView, opening: Opening) -> tuple[ShareOffer, ...]:
+    """Return the active members' offers with the zeros that this attempt adds, by MSP id; none in the first."""
+    offers = [offer_of(view, opening.attempt, name) for name in opening.members]
+    return tuple(offer for offer in offers if offer is not None and offer.zero_digest)
+
+
+def terms_of(view: RoundView, attempt: int, opening: Opening | None = None) -> OpeningTerms:
+    """Return the terms of an attempt; active set and seed are empty until it has begun."""
+    round_, epoch = round_of(view), view.key_epoch
+    assert epoch is not None
+    return OpeningTerms(
+        task_id=round_.task_id,
+        round=round_.number,
+        attempt=attempt,
+        epoch=round_.epoch,
+        holders=epoch.members,
+        threshold=epoch.threshold,
+        active=() if opening is None else opening.members,
+        seed="" if opening is None else opening.seed,
+    )

@@ -1,0 +1,164 @@
+"""Whose turn it is in opening a round under a shared key: the steps, and which of them is due for a member.
+
+Pure readings of the ledger and of little else. Any member may begin an attempt or combine its answers; turns only keep
+them from doing it all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bfl_chaincode.api.records import Opening, Phase, RoundView, ShareSubject
+from bfl_fabric.roles import attempts
+from bfl_fabric.roles.actions import Action, in_phase, of_round
+from bfl_fabric.roles.ceremony import GRACE_MS
+from bfl_fabric.roles.evidence import round_of
+from bfl_fabric.roles.schemes import epoch_of
+
+FIRST_ATTEMPT = 1
+
+OFFER_GRACE_MS = 1_000
+"""How long the members that come later in a round's order leave the offers to those before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfOpening(Action):
+    """A step of an attempt to open a round."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare(Action):
+    """Bring the masks here while the sum is still being attested, and load the share; answers nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer(OfOpening):
+    """Check everything, add the masks up, offer to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(OfOpening):
+    """Answer as one of the active set, with a share of the scores or of the sum."""
+
+    subject: ShareSubject
+
+
+@dataclass(frozen=True, slots=True)
+class Combine(OfOpening):
+    """Combine the answers of the active set and put the result on the ledger."""
+
+    subject: ShareSubject
+
+
+@dataclass(frozen=True, slots=True)
+class GatherShares(OfOpening):
+    """Bring the answers here, so that the sum can be made again without whoever released it."""
+
+    subject: ShareSubject
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSum(OfOpening):
+    """Combine the released sum again, so that it is there although whoever released it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningState:
+    """What a key member knows beside the ledger: what of the round's sum and shares is in its store (`held`), and
+    whether its masks are, checked."""
+
+    msp_id: str
+    now_ms: int
+    held: frozenset[str]
+    is_prepared: bool = True
+
+
+def due(view: RoundView, me: OpeningState) -> list[Action]:
+    """Return the member's next step in opening the round, at most one."""
+    if not attempts.is_shared(view) or me.msp_id not in attempts.key_members(view):
+        return []
+    if in_phase(view, Phase.SEALED, Phase.AGGREGATED):
+        return _preparing(view, me)
+    if in_phase(view, Phase.RELEASED):
+        return _keeping(view, me)
+    if not in_phase(view, Phase.VERIFIED):
+        return []
+    attempt = attempts.attempt_due(view, me.now_ms)
+    opening = attempts.find_opening(view, attempt)
+    return _offering(view, me, attempt) if opening is None else _answering(view, me, opening)
+
+
+def _preparing(view: RoundView, me: OpeningState) -> list[Action]:
+    round_ = round_of(view)
+    is_early = me.msp_id in attempts.order_of(view)[: epoch_of(view).threshold]
+    return [Prepare(round_.task_id, round_.number)] if is_early and not me.is_prepared else []
+
+
+def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
+    round_, epoch = round_of(view), epoch_of(view)
+    mine = attempts.offer_of(view, attempt, me.msp_id)
+    if mine is None:
+        return [Offer(round_.task_id, round_.number, attempt)] if _may_offer(view, me, attempt) else []
+    offers = attempts.agreeing(view, attempt)
+    if mine not in offers or len(offers) < epoch.threshold:
+        return []
+    since = offers[epoch.threshold - 1].offered_at
+    if not _is_my_turn([offer.msp_id for offer in offers], me, since):
+        return []
+    return [of_round("opening:Begin", view, attempt=attempt)]
+
+
+def _may_offer(view: RoundView, me: OpeningState, attempt: int) -> bool:
+    """As many as must answer offer at once, the others when that was not enough for a while."""
+    if me.msp_id in attempts.excluded(view):
+        return False
+    is_early = me.msp_id in attempts.order_of(view)[: epoch_of(view).threshold]
+    return is_early or attempt > FIRST_ATTEMPT or me.now_ms >= round_of(view).changed_at + OFFER_GRACE_MS
+
+
+def _answering(view: RoundView, me: OpeningState, opening: Opening) -> list[Action]:
+    task_id, number, subject = opening.task_id, opening.round, attempts.due_subject(view)
+    missing = attempts.missing(view, opening)
+    if me.msp_id in missing:
+        return [Answer(task_id, number, opening.attempt, subject)]
+    if missing or _has_blamed(view, me, opening):
+        return []
+    shares = attempts.shares_of(view, opening, subject).values()
+    if _is_my_turn(_order(view, opening), me, max(share.posted_at for share in shares)):
+        return [Combine(task_id, number, opening.attempt, subject)]
+    return _gathering(view, me, opening, subject)
+
+
+def _gathering(view: RoundView, me: OpeningState, opening: Opening, subject: ShareSubject) -> list[Action]:
+    """The second in the order takes the shares, while the first combines them."""
+    shares = attempts.shares_of(view, opening, subject).values()
+    lacks = frozenset(share.digest for share in shares) - me.held
+    if _order(view, opening)[1] != me.msp_id or not lacks:
+        return []
+    return [GatherShares(opening.task_id, opening.round, opening.attempt, subject)]
+
+
+def _order(view: RoundView, opening: Opening) -> list[str]:
+    """Return whose turn it is to combine: the active members', then the others'."""
+    order = attempts.order_of(view)
+    return sorted(order, key=lambda name: (name not in opening.members, order.index(name)))
+
+
+def _keeping(view: RoundView, me: OpeningState) -> list[Action]:
+    round_ = round_of(view)
+    if round_.sum_digest in me.held or not view.openings:
+        return []
+    if me.now_ms < round_.changed_at + GRACE_MS:
+        return _gathering(view, me, view.openings[-1], ShareSubject.SUM)
+    return [KeepSum(round_.task_id, round_.number, view.openings[-1].attempt)]
+
+
+def _has_blamed(view: RoundView, me: OpeningState, opening: Opening) -> bool:
+    return any((blame.attempt, blame.msp_id) == (opening.attempt, me.msp_id) for blame in view.blames)
+
+
+def _is_my_turn(order: Sequence[str], me: OpeningState, since_ms: int) -> bool:
+    return me.now_ms >= since_ms + list(order).index(me.msp_id) * GRACE_MS
