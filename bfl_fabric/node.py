@@ -31,6 +31,7 @@ from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.initial_model import CoordinatorAdmission
 from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop, run_all
+from bfl_fabric.roles.proofs import KeyHolderAdmission
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.workbench import Workbench
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 STATUS_SECONDS = 0.25
+ADMISSIONS: dict[NodeRole, type[NodeAdmission]] = {
+    NodeRole.COORDINATOR: CoordinatorAdmission,
+    NodeRole.KEY_HOLDER: KeyHolderAdmission,
+}
 # ru_maxrss counts kibibytes on Linux, bytes on macOS.
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -159,8 +164,7 @@ async def _serve(
     from bfl_fabric.transport.server import TransferServer
 
     blobs = FileBlobStore(settings.storage)
-    kind = CoordinatorAdmission if settings.role is NodeRole.COORDINATOR else NodeAdmission
-    admission = kind(bench, checks, settings.role)
+    admission = ADMISSIONS.get(settings.role, NodeAdmission)(bench, checks, settings.role)
     server = TransferServer(blobs, admission, wiring.credentials(settings.ledger, settings.identity))
     stack.push_async_callback(server.stop)
     return await start_on_last_port(server.start, settings.listen, settings.storage / "address")

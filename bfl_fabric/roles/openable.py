@@ -19,6 +19,9 @@ from bfl_fabric.roles.schemes import epoch_of
 OPENED, SCORED, ANSWERED = "opened", "scored", "answered"
 """Journal: the aggregate and the scores that this holder opened in a round, its answer in an attempt."""
 
+UNOPENED, PROVEN, JUDGED = "unopened", "proven", "judged"
+"""Journal: of an attempt whose answers do not open, when that was found, that its own was proven, the others judged."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyHolderState:

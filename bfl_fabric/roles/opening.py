@@ -7,48 +7,61 @@ what, is found by `turns`.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
-    NodeRole,
     Opening,
     RoundView,
     ShareSubject,
-    UpdateCommitment,
 )
 from bfl_fabric.domain.ports import ShareHolder
-from bfl_fabric.errors import AuditFailed, KeyHolderRefused, MalformedInput, NotFound
+from bfl_fabric.errors import AuditFailed, KeyHolderRefused, MalformedInput, NotFound, TransferFailed
 from bfl_fabric.roles import attempts
 from bfl_fabric.roles.actions import Action
 from bfl_fabric.roles.ceremony import secret_path
-from bfl_fabric.roles.evidence import members_updates, round_of
-from bfl_fabric.roles.fetching import KEY_SOURCES, SUM_SOURCES, UPDATE_SOURCES, Fetcher
+from bfl_fabric.roles.evidence import round_of
+from bfl_fabric.roles.fetching import SUM_SOURCES, UPDATE_SOURCES, Fetcher
+from bfl_fabric.roles.materials import Materials
 from bfl_fabric.roles.models import ModelChecks
-from bfl_fabric.roles.openable import ANSWERED, OPENED, KeyHolderState, verify_aggregate, verify_openable
+from bfl_fabric.roles.openable import (
+    ANSWERED,
+    JUDGED,
+    OPENED,
+    PROVEN,
+    UNOPENED,
+    KeyHolderState,
+    verify_aggregate,
+    verify_openable,
+)
 from bfl_fabric.roles.progress import ProgressKind
+from bfl_fabric.roles.proofs import Proofs
 from bfl_fabric.roles.reader import LedgerReader
-from bfl_fabric.roles.schemes import TaskSchemes, epoch_of, expected_header
+from bfl_fabric.roles.schemes import TaskSchemes, epoch_of
 from bfl_fabric.roles.turns import (
     FIRST_ATTEMPT,
+    PROOF_GRACE_MS,
     Answer,
     Combine,
     GatherShares,
+    Judge,
     KeepSum,
     Offer,
     OfOpening,
     OpeningState,
     Prepare,
+    Prove,
     due,
 )
 from bfl_fabric.roles.workbench import Workbench, round_key
 
 if TYPE_CHECKING:
     from bfl_fabric.domain.ports import Int64Vector
+
+logger = logging.getLogger(__name__)
 
 
 class Openings:
@@ -60,11 +73,11 @@ class Openings:
         self._bench = bench
         self._schemes = schemes
         self._reader = reader
-        self._fetcher = fetcher
+        self._materials = Materials(bench, schemes, fetcher)
         self._models = ModelChecks(bench, reader, fetcher)
+        self._proofs = Proofs(bench, reader)
         self._keys = keys
         self._holders: dict[str, tuple[int, ShareHolder]] = {}
-        self._checked: set[UpdateCommitment] = set()
 
     def survey(self, view: RoundView) -> list[Action]:
         """Return what is due for the newest round of this task."""
@@ -73,8 +86,25 @@ class Openings:
             named.append(view.round.sum_digest)
         held = frozenset(digest for digest in named if self._bench.ports.blobs.has(digest))
         me, now_ms = self._bench.identity.msp_id, self._bench.ports.clock.now_ms()
-        prepared = frozenset(members_updates(view)) <= self._checked if view.round else False
-        return due(view, OpeningState(me, now_ms, held, prepared))
+        prepared = self._materials.are_checked(view)
+        return due(view, self._accounted(view, OpeningState(me, now_ms, held, prepared)))
+
+    def _accounted(self, view: RoundView, state: OpeningState) -> OpeningState:
+        """Return the state with what is known of a newest attempt whose answers do not open."""
+        if not view.openings:
+            return state
+        opening, journal = view.openings[-1], self._bench.ports.journal
+        key = _attempt_key(opening)
+        unopened_at = journal.find(UNOPENED, key)
+        if unopened_at is None:
+            return state
+        return replace(
+            state,
+            unopened_at=int(unopened_at),
+            proofs=frozenset(self._proofs.here(opening)),
+            has_proven=journal.find(PROVEN, key) is not None,
+            has_judged=journal.find(JUDGED, key) is not None,
+        )
 
     async def perform(self, action: Prepare | OfOpening) -> None:
         """Do one step. Raises the ports' errors; every step may be repeated."""
@@ -89,9 +119,13 @@ class Openings:
                 await self._post_scores(action)
             case Combine():
                 await self._release(action)
+            case Prove():
+                await self._prove(action)
+            case Judge():
+                await self._judge(action)
             case GatherShares():
                 view = await self._reader.round(action.task_id, action.round)
-                await self._shares(action, view, _opening(view, action), action.subject)
+                await self._materials.shares(action, view, _opening(view, action), action.subject)
             case KeepSum():
                 await self._keep_sum(action)
             case _:
@@ -101,15 +135,15 @@ class Openings:
 
     async def _prepare(self, action: Prepare) -> None:
         view = await self._reader.round(action.task_id, action.round)
-        await self._masks(action, view)
+        await self._materials.masks(action, view)
         await self._holder(view)
         if attempts.order_of(view)[0] == self._bench.identity.msp_id and round_of(view).direction_digest:
-            await self._uploads(action, view)
+            await self._materials.uploads(action, view)
 
     async def _offer(self, action: Offer) -> None:
         view = await self._openable(action)
         scheme = await self._schemes.joint(view)
-        masks = await self._masks(action, view)
+        masks = await self._materials.masks(action, view)
         request: dict[str, Json] = {
             **_of(action),
             "mask_digest": await self._bench.work(scheme.masks_digest, list(masks.values()), ()),
@@ -147,12 +181,12 @@ class Openings:
 
     async def _share(self, action: Answer, view: RoundView) -> bytes:
         """Ask the share holder; it answers a question once, and the same question with the same bytes."""
-        opening, masks = _opening(view, action), await self._masks(action, view)
+        opening, masks = _opening(view, action), await self._materials.masks(action, view)
         terms, holder = attempts.terms_of(view, action.attempt, opening), await self._holder(view)
         if action.subject is ShareSubject.SCORES:
             direction = await self._models.verified_direction(action, view)
             return await self._bench.work(holder.score_share, terms, direction, masks)
-        zeros = await self._zeros(action, view, opening)
+        zeros = await self._materials.zeros(action, view, opening)
         return await self._bench.work(holder.sum_share, terms, list(masks.values()), zeros)
 
     # --- combine --------------------------------------------------------------------------------
@@ -161,8 +195,8 @@ class Openings:
         view = await self._openable(action)
         opening, scheme = _opening(view, action), await self._schemes.joint(view)
         direction = await self._models.verified_direction(action, view)
-        uploads = await self._uploads(action, view)
-        shares = await self._shares(action, view, opening, ShareSubject.SCORES)
+        uploads = await self._materials.uploads(action, view)
+        shares = await self._materials.shares(action, view, opening, ShareSubject.SCORES)
         terms = attempts.terms_of(view, action.attempt, opening)
         try:
             found = await self._bench.work(scheme.combine_scores, terms, direction, uploads, shares)
@@ -207,27 +241,91 @@ class Openings:
         """Return the packed exact sum that the answers of this attempt make."""
         round_, opening, scheme = round_of(view), _opening(view, action), await self._schemes.joint(view)
         sources = (*UPDATE_SOURCES, *SUM_SOURCES)
-        aggregate = await self._bring(action, round_.aggregate_digest, round_.aggregate_bytes, sources)
+        aggregate = await self._materials.bring(
+            action, round_.aggregate_digest, round_.aggregate_bytes, sources
+        )
         verify_aggregate(view, await self._bench.work(scheme.inspect_aggregate, aggregate))
         zeros, shares = (
-            await self._zeros(action, view, opening),
-            await self._shares(action, view, opening, ShareSubject.SUM),
+            await self._materials.zeros(action, view, opening),
+            await self._materials.shares(action, view, opening, ShareSubject.SUM),
         )
         terms = attempts.terms_of(view, action.attempt, opening)
-        total: Int64Vector = await self._bench.work(scheme.combine, terms, aggregate, zeros, shares)
+        try:
+            total: Int64Vector = await self._bench.work(scheme.combine, terms, aggregate, zeros, shares)
+        except KeyHolderRefused:
+            self._note(UNOPENED, opening, str(self._bench.ports.clock.now_ms()))
+            raise
         return self._bench.ports.arithmetic.pack_sum(total)
 
-    async def _blame(self, action: Combine, view: RoundView, error: MalformedInput) -> None:
-        """Name the holder of a malformed share, if it is one; the evidence is the share itself, for all to read.
+    # --- answers that do not open ---------------------------------------------------------------
 
-        A well-formed share that is wrong is not found here: for that holders would have to prove theirs.
-        """
+    async def _blame(self, action: Combine, view: RoundView, error: MalformedInput) -> None:
+        """Name the holder of a malformed share, if it is one; the evidence is the share itself, for all to read."""
         posted = attempts.shares_of(view, _opening(view, action), action.subject)
         for name, share in posted.items():
-            if f"the share of {name}:" in str(error) and name != self._bench.identity.msp_id:
-                request: dict[str, Json] = {**_of(action), "against": name, "evidence_digest": share.digest}
-                await self._bench.transact(action, "opening:Blame", request)
-                self._bench.report(ProgressKind.BLAMED, action, name, attempt=action.attempt)
+            if f"the share of {name}:" in str(error):
+                await self._accuse(action, name, share.digest)
+
+    async def _accuse(self, action: OfOpening, name: str, evidence: str) -> None:
+        if name == self._bench.identity.msp_id:
+            logger.error(
+                "%s: one's own share is found wrong; look at this node's disk and memory", action.label
+            )
+            return
+        request: dict[str, Json] = {**_of(action), "against": name, "evidence_digest": evidence}
+        await self._bench.transact(action, "opening:Blame", request)
+        self._bench.report(ProgressKind.BLAMED, action, name, attempt=action.attempt)
+
+    async def _prove(self, action: Prove) -> None:
+        view = await self._openable(action)
+        opening, holder = _opening(view, action), await self._holder(view)
+        answer = Answer(action.task_id, action.round, action.attempt, ShareSubject.SUM)
+        digest = self._bench.ports.journal.find(ANSWERED, _answer_key(answer))
+        if digest is None:
+            raise NotFound(f"{action.label}: no answer of this member is written down")
+        masks, zeros = (
+            await self._materials.masks(action, view),
+            await self._materials.zeros(action, view, opening),
+        )
+        terms, share = attempts.terms_of(view, action.attempt, opening), await self._bench.read(digest)
+        proof = await self._bench.work(holder.prove, terms, list(masks.values()), zeros, share)
+        try:
+            await self._proofs.bring(action, view, opening, proof)
+        except TransferFailed:
+            found = int(self._bench.ports.journal.find(UNOPENED, _attempt_key(opening)) or 0)
+            if self._bench.ports.clock.now_ms() < found + PROOF_GRACE_MS:
+                raise
+        self._note(PROVEN, opening, digest)
+
+    async def _judge(self, action: Judge) -> None:
+        """Blame every other member of the active set whose share is not proven."""
+        view = await self._openable(action)
+        opening, scheme = _opening(view, action), await self._schemes.joint(view)
+        masks, zeros = (
+            await self._materials.masks(action, view),
+            await self._materials.zeros(action, view, opening),
+        )
+        shares = await self._materials.shares(action, view, opening, ShareSubject.SUM)
+        proofs = {
+            name: self._bench.ports.blobs.path(digest) for name, digest in self._proofs.here(opening).items()
+        }
+        terms = attempts.terms_of(view, action.attempt, opening)
+        wrong = await self._bench.work(
+            scheme.wrong_shares, terms, list(masks.values()), zeros, shares, proofs
+        )
+        if not wrong:
+            logger.error(
+                "%s: all answers are proven, so a silo's mask is crafted: retire the key", action.label
+            )
+        for name in wrong:
+            evidence = self._proofs.here(opening).get(name) or self._bench.ports.blobs.put(b"no proof")
+            await self._accuse(action, name, evidence)
+        self._note(JUDGED, opening, ",".join(wrong))
+
+    def _note(self, kind: str, opening: Opening, value: str) -> None:
+        """Write down how it stands with an attempt, the first time."""
+        if self._bench.ports.journal.find(kind, _attempt_key(opening)) is None:
+            self._bench.ports.journal.record(kind, _attempt_key(opening), value)
 
     # --- what it takes --------------------------------------------------------------------------
 
@@ -241,60 +339,6 @@ class Openings:
     def _remember_opened(self, action: Action, view: RoundView) -> None:
         key = round_key(action.task_id, action.round)
         self._bench.ports.journal.record(OPENED, key, round_of(view).aggregate_digest)
-
-    async def _masks(self, action: Action, view: RoundView) -> dict[str, Path]:
-        """Return each member's mask by participant id, each the committed one. Raises MalformedInput."""
-        updates = members_updates(view)
-        paths = await asyncio.gather(
-            *(self._bring(action, one.mask_digest, one.mask_bytes, UPDATE_SOURCES) for one in updates)
-        )
-        scheme = await self._schemes.joint(view)
-        for update, path in zip(updates, paths, strict=True):
-            if update not in self._checked:
-                header = await self._bench.work(scheme.inspect_mask, path)
-                committed = expected_header(view, update)
-                if header != replace(committed, digest=update.mask_digest, size_bytes=update.mask_bytes):
-                    raise MalformedInput(f"the mask of {update.participant_id} says {header}")
-                self._checked.add(update)
-        return {update.participant_id: path for update, path in zip(updates, paths, strict=True)}
-
-    async def _uploads(self, action: Action, view: RoundView) -> dict[str, Path]:
-        """Return each member's whole upload by participant id; they are public among key members."""
-        updates = members_updates(view)
-        paths = await asyncio.gather(
-            *(self._bring(action, one.digest, one.size_bytes, UPDATE_SOURCES) for one in updates)
-        )
-        return {update.participant_id: path for update, path in zip(updates, paths, strict=True)}
-
-    async def _zeros(self, action: Action, view: RoundView, opening: Opening) -> list[Path]:
-        """Return the zeros that the active members contribute to this attempt; none in the first."""
-        offers = attempts.zeros_of(view, opening)
-        if opening.attempt > FIRST_ATTEMPT and len(offers) != len(opening.members):
-            raise KeyHolderRefused(f"an active member of attempt {opening.attempt} contributes no zero")
-        return [
-            await self._bring(action, offer.zero_digest, offer.zero_bytes, KEY_SOURCES, offer.msp_id)
-            for offer in offers
-        ]
-
-    async def _shares(
-        self, action: Action, view: RoundView, opening: Opening, subject: ShareSubject
-    ) -> Mapping[str, Path]:
-        posted = attempts.shares_of(view, opening, subject)
-        if tuple(posted) != opening.members:
-            raise NotFound(f"not every active member has answered for the {subject}")
-        paths = await asyncio.gather(
-            *(
-                self._bring(action, share.digest, share.size_bytes, KEY_SOURCES, name)
-                for name, share in posted.items()
-            )
-        )
-        return dict(zip(posted, paths, strict=True))
-
-    async def _bring(
-        self, action: Action, digest: str, size_bytes: int, roles: Sequence[NodeRole], of: str = ""
-    ) -> Path:
-        await self._fetcher.fetch(action, digest, size_bytes, roles, (of,) if of else ())
-        return self._bench.ports.blobs.path(digest)
 
     async def _holder(self, view: RoundView) -> ShareHolder:
         """Return the holder of this member's share of the round's key; an older one of the task ends."""
@@ -325,6 +369,10 @@ def _opening(view: RoundView, action: OfOpening) -> Opening:
 
 def _of(action: OfOpening) -> dict[str, Json]:
     return {"task_id": action.task_id, "round": action.round, "attempt": action.attempt}
+
+
+def _attempt_key(opening: Opening) -> str:
+    return f"{round_key(opening.task_id, opening.round)}/{opening.attempt}"
 
 
 def _answer_key(action: Answer) -> str:

@@ -18,6 +18,9 @@ from bfl_fabric.roles.schemes import epoch_of
 
 FIRST_ATTEMPT = 1
 
+PROOF_GRACE_MS = 30_000
+"""How long a member waits for the others' proofs; they find one after the other that the sum does not open."""
+
 OFFER_GRACE_MS = 1_000
 """How long the members that come later in a round's order leave the offers to those before them."""
 
@@ -54,6 +57,16 @@ class Combine(OfOpening):
 
 
 @dataclass(frozen=True, slots=True)
+class Prove(OfOpening):
+    """Bring a proof of one's own answer to the others: the sum does not open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge(OfOpening):
+    """Hold the others' answers against their proofs and blame those without a valid one."""
+
+
+@dataclass(frozen=True, slots=True)
 class GatherShares(OfOpening):
     """Bring the answers here, so that the sum can be made again without whoever released it."""
 
@@ -68,16 +81,24 @@ class KeepSum(OfOpening):
 @dataclass(frozen=True, slots=True)
 class OpeningState:
     """What a key member knows beside the ledger: what of the round's sum and shares is in its store (`held`), and
-    whether its masks are, checked."""
+    whether its masks are, checked.
+
+    `unopened_at` is when it found that the newest attempt's answers do not open, 0 when it did not; then `proofs` are
+    the active members whose proofs are here, and the member has brought its own and has judged, or not.
+    """
 
     msp_id: str
     now_ms: int
     held: frozenset[str]
     is_prepared: bool = True
+    unopened_at: int = 0
+    proofs: frozenset[str] = frozenset()
+    has_proven: bool = False
+    has_judged: bool = False
 
 
 def due(view: RoundView, me: OpeningState) -> list[Action]:
-    """Return the member's next step in opening the round, at most one."""
+    """Return the member's next steps in opening the round."""
     if not attempts.is_shared(view) or me.msp_id not in attempts.key_members(view):
         return []
     if in_phase(view, Phase.SEALED, Phase.AGGREGATED):
@@ -126,10 +147,23 @@ def _answering(view: RoundView, me: OpeningState, opening: Opening) -> list[Acti
         return [Answer(task_id, number, opening.attempt, subject)]
     if missing or _has_blamed(view, me, opening):
         return []
+    if me.unopened_at:
+        return _accounting(me, opening)
     shares = attempts.shares_of(view, opening, subject).values()
     if _is_my_turn(_order(view, opening), me, max(share.posted_at for share in shares)):
         return [Combine(task_id, number, opening.attempt, subject)]
     return _gathering(view, me, opening, subject)
+
+
+def _accounting(me: OpeningState, opening: Opening) -> list[Action]:
+    """The answers do not open: prove one's own, then judge the others', with all proofs or when they are late."""
+    found: list[Action] = []
+    if me.msp_id in opening.members and not me.has_proven:
+        found.append(Prove(opening.task_id, opening.round, opening.attempt))
+    complete = me.proofs >= frozenset(opening.members) - {me.msp_id}
+    if not me.has_judged and (complete or me.now_ms >= me.unopened_at + PROOF_GRACE_MS):
+        found.append(Judge(opening.task_id, opening.round, opening.attempt))
+    return found
 
 
 def _gathering(view: RoundView, me: OpeningState, opening: Opening, subject: ShareSubject) -> list[Action]:

@@ -19,7 +19,7 @@ from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import EncryptionTerms, from_json, to_json
 from bfl_fabric.domain.ports import AggregateHeader, CeremonyPlan, OpeningTerms, UpdateHeader, UpdateName
-from bfl_fabric.errors import ConfigurationError, DealingRefused, KeyHolderRefused, MalformedInput, NotFound
+from bfl_fabric.errors import DealingRefused, KeyHolderRefused, MalformedInput, NotFound
 from bfl_fabric.testing.scheme import (
     NONCE_BITS,
     SCHEME_NAME,
@@ -77,6 +77,13 @@ class ShareBody(Body):
     author: str
     attempt: int
     question: str
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProofBody(Body):
+    author: str
+    share: str
 
 
 class PlainCeremony:
@@ -191,7 +198,9 @@ class PlainJointScheme(PlainScheme):
         self, opening: OpeningTerms, aggregate: Path, zeros: Sequence[Path], shares: Mapping[str, Path]
     ) -> Int64Vector:
         body, total = self.read(JointAggregateBody, "aggregate", aggregate.read_bytes())
-        self._verify_shares("sum-share", opening, shares, self._question(body.masks, zeros))
+        shift = self._verify_shares("sum-share", opening, shares, self._question(body.masks, zeros))
+        if shift:
+            raise KeyHolderRefused("it does not open to a well-formed sum")
         return total
 
     def combine_scores(
@@ -215,7 +224,16 @@ class PlainJointScheme(PlainScheme):
         shares: Mapping[str, Path],
         proofs: Mapping[str, Path],
     ) -> tuple[str, ...]:
-        raise ConfigurationError("this scheme has no proofs")
+        wrong = []
+        for name in opening.active:
+            try:
+                share, _ = self.read(ShareBody, "sum-share", shares[name].read_bytes())
+                proof, _ = self.read(ProofBody, "proof", proofs[name].read_bytes())
+                if (proof.author, proof.share, share.shift) != (name, sha256(shares[name].read_bytes()), 0):
+                    raise MalformedInput("the proof is not of this share")
+            except (MalformedInput, KeyError):
+                wrong.append(name)
+        return tuple(wrong)
 
     def _score_question(self, opening: OpeningTerms, direction: Int8Vector, masks: str) -> str:
         return sha256(f"{opening.seed} {masks} {sha256(direction.tobytes())}".encode())
@@ -227,7 +245,9 @@ class PlainJointScheme(PlainScheme):
 
     def _verify_shares(
         self, kind: str, opening: OpeningTerms, shares: Mapping[str, Path], question: str
-    ) -> None:
+    ) -> int:
+        """Return by how much the shares together are off; raises MalformedInput naming a malformed one's holder."""
+        shift = 0
         if tuple(shares) != opening.active or len(opening.active) != self.joint_key.threshold:
             raise KeyHolderRefused("the share of part of the active set is missing")
         for name, path in shares.items():
@@ -237,10 +257,17 @@ class PlainJointScheme(PlainScheme):
                     raise MalformedInput("it answers something else")
             except MalformedInput as error:
                 raise MalformedInput(f"the share of {name}: {error}") from error
+            shift += body.shift
+        return shift
 
 
 class PlainShareHolder:
-    """The port ShareHolder of one member; its answers are written down in a file beside the secret."""
+    """The port ShareHolder of one member; its answers are written down in a file beside the secret.
+
+    `shift` is by how much its answers for a sum are wrong: 0 but for liars.
+    """
+
+    shift = 0
 
     def __init__(self, scheme: PlainJointScheme, secret_path: Path) -> None:
         if not secret_path.exists():
@@ -267,7 +294,8 @@ class PlainShareHolder:
     def prove(
         self, opening: OpeningTerms, masks: Sequence[Path], zeros: Sequence[Path], share: bytes
     ) -> bytes:
-        raise ConfigurationError("this scheme has no proofs")
+        body, _ = self._scheme.read(ShareBody, "sum-share", share)
+        return write(ProofBody("proof", *common(body), self._me, sha256(share)), NOTHING)
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -281,7 +309,7 @@ class PlainShareHolder:
         self._remember(f"{opening.task_id}/{opening.round}/{opening.attempt}/{kind}", question)
         self._remember(f"question {question}", " ".join(opening.active))
         body, _ = self._scheme.read(MaskBody, "mask", masks[0].read_bytes())
-        return write(ShareBody(kind, *common(body), self._me, opening.attempt, question), NOTHING)
+        return write(ShareBody(kind, *common(body), self._me, opening.attempt, question, self.shift), NOTHING)
 
     def _remember(self, about: str, fact: str) -> None:
         lines = self._answers.read_text().splitlines() if self._answers.exists() else []

@@ -44,6 +44,12 @@ class BrokenHolder(PlainShareHolder):
         return super().sum_share(opening, masks, zeros)[:-1]
 
 
+class WrongHolder(PlainShareHolder):
+    """Answers for the sum with a share that is well-formed and wrong."""
+
+    shift = 1
+
+
 class LyingProvider(WatchedProvider):
     """Gamma's ceremony or its holder is a liar's."""
 
@@ -110,6 +116,20 @@ def test_who_answers_with_a_malformed_share_is_blamed_and_another_attempt_opens_
         }
         assert GAMMA not in view.openings[-1].members
         assert view.openings[-1].excluded == (GAMMA,)
+
+
+def test_who_answers_with_a_wrong_share_cannot_prove_it_and_another_attempt_opens_without_it() -> None:
+    def arrange(provider: LyingProvider) -> None:
+        provider.answerer = WrongHolder
+
+    rounds, _ = play_among_liars(arrange)
+    lied = [view for view in rounds if any(GAMMA in opening.members for opening in view.openings)]
+    assert lied
+    for view in lied:
+        assert {(blame.against, blame.attempt) for blame in view.blames} == {(GAMMA, 1)}
+        assert len(view.blames) == 2
+        assert len({blame.evidence_digest for blame in view.blames}) == 1
+        assert GAMMA not in view.openings[-1].members
 
 
 def test_a_share_holder_answers_one_question_in_an_attempt(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.key_holder import KeyHolderRole
 from bfl_fabric.roles.participant import ParticipantRole
 from bfl_fabric.roles.progress import ignore
+from bfl_fabric.roles.proofs import KeyHolderAdmission
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.verifier import VerifierRole
@@ -105,6 +106,7 @@ class Terms:
     minimum: int = 3
     target: int = 0
     scheme: str = SCHEME_NAME
+    parameters_digest: str = plain_parameters_digest(VALUE_BITS, CLIP, MAX_TOTAL_WEIGHT)
 
     @property
     def nodes(self) -> dict[str, tuple[str, NodeRole]]:
@@ -131,7 +133,7 @@ def task_spec(terms: Terms, initial_digest: str) -> TaskSpec:
         roles=RoleTerms(ALPHA, BETA, "", ORGANIZATIONS) if shared else RoleTerms(ALPHA, BETA, GAMMA),
         encryption=EncryptionTerms(
             terms.scheme,
-            plain_parameters_digest(VALUE_BITS, CLIP, MAX_TOTAL_WEIGHT),
+            terms.parameters_digest,
             VALUE_BITS,
             CLIP,
             MAX_TOTAL_WEIGHT,
@@ -232,7 +234,8 @@ class World:
         checks = UploadChecks(bench, schemes)
         actor.process = Process(self._role(actor, bench, schemes, checks), bench)
         if actor.node_role is not NodeRole.PARTICIPANT:
-            admission = NodeAdmission(bench, checks, actor.node_role)
+            kind = KeyHolderAdmission if actor.node_role is NodeRole.KEY_HOLDER else NodeAdmission
+            admission = kind(bench, checks, actor.node_role)
             self.network.listen(actor.address, Server(actor.msp_id, admission, blobs))
 
     def _role(self, actor: Actor, bench: Workbench, schemes: TaskSchemes, checks: UploadChecks) -> Role:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import KeyEpoch, Node, NodeRole, Organization, Participant, RoundView, to_json
+from bfl_chaincode.api.records import Node, NodeRole, Organization, Participant, RoundView, to_json
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
 from bfl_fabric.learning.arithmetic import ExactArithmetic
 from bfl_fabric.roles.admission import NodeAdmission
@@ -26,10 +26,8 @@ from bfl_fabric.testing.scheme import PlainProvider, PlainScheme
 from bfl_fabric.testing.storage import MemoryBlobStore, MemoryJournal
 from bfl_fabric.testing.training import unique_values
 from tests.unit.roles.rounds import (
-    KEY_HOLDER,
     OPENED_AT,
     ORGANIZATIONS,
-    PARAMETERS,
     PARTICIPANTS,
     SAMPLES,
     TASK,
@@ -66,8 +64,11 @@ class Scene:
     def show(self, view: RoundView) -> RoundView:
         """Put a view on the ledger, with the digest of this scene's public key."""
         store = MemoryBlobStore(self.folder)
-        key = KeyEpoch(TASK, 1, KEY_HOLDER, PARAMETERS, store.put(self.public_key), len(self.public_key), 0)
-        shown = view if view.key_epoch is None else replace(view, key_epoch=key)
+        shown = view
+        if view.key_epoch is not None:
+            key, size = store.put(self.public_key), len(self.public_key)
+            epoch = replace(view.key_epoch, public_key_digest=key, public_key_bytes=size)
+            shown = replace(view, key_epoch=epoch)
         answer: Json = to_json(shown)
         self.ledger.answers["round:GetCurrent"] = answer
         self.ledger.answers["round:Get"] = answer
