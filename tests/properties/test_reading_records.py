@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bfl_chaincode.api import reading, records
 from bfl_chaincode.api.canonical import NotCanonical
+from bfl_chaincode.api.records import forms
 
 KINDS = [kind for kind in vars(records).values() if dataclasses.is_dataclass(kind)]
 
@@ -44,7 +45,7 @@ def almost(draw: st.DrawFn) -> tuple[Any, Any]:
 def test_both_readers_agree(case: tuple[Any, Any]) -> None:
     kind, value = case
     try:
-        slowly = records._record(kind, value, kind.__name__)
+        slowly = forms._record(kind, value, kind.__name__)
     except NotCanonical:
         slowly = None
     try:

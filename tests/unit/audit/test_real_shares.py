@@ -145,7 +145,7 @@ def test_a_real_share_with_other_numbers_in_it_does_not_open(
 def test_a_real_share_of_the_attempt_before_does_not_open(encrypted: HonestRun) -> None:
     _swap_share(encrypted, 5, _share(encrypted, 1, ShareSubject.SCORES))
     (found,) = _messages(encrypted, Check.SHARES)
-    assert "the score share of AlphaMSP" in found
+    assert "the share of AlphaMSP" in found
 
 
 class PackedEncryptedRun(PackedRun):

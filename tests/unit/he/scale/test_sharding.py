@@ -60,17 +60,20 @@ def test_shards_in_processes_refuse_with_the_reason_of_one_node(uploads: Uploads
         sharded_sum(uploads.terms, KEY, paths, 2, submit)
 
 
-def test_shards_on_ray_give_the_bytes_of_one_node(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "200")
+def test_shards_on_ray_give_the_bytes_of_one_node_and_refuse_with_its_reason(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra ray is not installed")
-    paths = uploads.several(3)
-    polynomials = uploads.polynomials()
-    polynomials[0] = b"\xff" * len(polynomials[0])
-    bad = uploads.written("silo-bad", polynomials)
     with on_ray() as submit:
-        assert sharded_sum(uploads.terms, KEY, paths, 3, submit) == sum_of(uploads.terms, KEY, paths)
-        with pytest.raises(MalformedInput, match="is not below its prime"):
-            sharded_sum(uploads.terms, KEY, [*paths, bad], 3, submit)
+        for parameters in SETS:
+            folder = tmp_path / parameters.name
+            folder.mkdir()
+            uploads = some_uploads(folder, parameters)
+            paths = uploads.several(3)
+            polynomials = uploads.polynomials()
+            polynomials[0] = b"\xff" * len(polynomials[0])
+            bad = uploads.written("silo-bad", polynomials)
+            assert sharded_sum(uploads.terms, KEY, paths, 3, submit) == sum_of(uploads.terms, KEY, paths)
+            with pytest.raises(MalformedInput, match="is not below its prime"):
+                sharded_sum(uploads.terms, KEY, [*paths, bad], 3, submit)
 
 
 def test_without_ray_the_refusal_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
