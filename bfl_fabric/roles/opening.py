@@ -59,7 +59,7 @@ from bfl_fabric.roles.turns import (
 from bfl_fabric.roles.workbench import Workbench, round_key
 
 if TYPE_CHECKING:
-    from bfl_fabric.domain.ports import Int64Vector
+    from bfl_fabric.domain.ports import Int8Vector, Int64Vector
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class Openings:
         self._materials = Materials(bench, schemes, fetcher)
         self._models = ModelChecks(bench, reader, fetcher)
         self._proofs = Proofs(bench, reader)
+        self._directions: dict[str, Int8Vector] = {}
         self._keys = keys
         self._holders: dict[str, tuple[int, ShareHolder]] = {}
 
@@ -137,7 +138,10 @@ class Openings:
         view = await self._reader.round(action.task_id, action.round)
         await self._materials.masks(action, view)
         await self._holder(view)
-        if attempts.order_of(view)[0] == self._bench.identity.msp_id and round_of(view).direction_digest:
+        if not round_of(view).direction_digest:
+            return
+        await self._direction(action, view)
+        if attempts.order_of(view)[0] == self._bench.identity.msp_id:
             await self._materials.uploads(action, view)
 
     async def _offer(self, action: Offer) -> None:
@@ -184,7 +188,7 @@ class Openings:
         opening, masks = _opening(view, action), await self._materials.masks(action, view)
         terms, holder = attempts.terms_of(view, action.attempt, opening), await self._holder(view)
         if action.subject is ShareSubject.SCORES:
-            direction = await self._models.verified_direction(action, view)
+            direction = await self._direction(action, view)
             return await self._bench.work(holder.score_share, terms, direction, masks)
         zeros = await self._materials.zeros(action, view, opening)
         return await self._bench.work(holder.sum_share, terms, list(masks.values()), zeros)
@@ -194,7 +198,7 @@ class Openings:
     async def _post_scores(self, action: Combine) -> None:
         view = await self._openable(action)
         opening, scheme = _opening(view, action), await self._schemes.joint(view)
-        direction = await self._models.verified_direction(action, view)
+        direction = await self._direction(action, view)
         uploads = await self._materials.uploads(action, view)
         shares = await self._materials.shares(action, view, opening, ShareSubject.SCORES)
         terms = attempts.terms_of(view, action.attempt, opening)
@@ -339,6 +343,13 @@ class Openings:
     def _remember_opened(self, action: Action, view: RoundView) -> None:
         key = round_key(action.task_id, action.round)
         self._bench.ports.journal.record(OPENED, key, round_of(view).aggregate_digest)
+
+    async def _direction(self, action: Action, view: RoundView) -> Int8Vector:
+        """Return the round's direction, made again of the sum that was released for it, once for each round."""
+        stated = round_of(view).direction_digest
+        if stated not in self._directions:
+            self._directions = {stated: await self._models.verified_direction(action, view)}
+        return self._directions[stated]
 
     async def _holder(self, view: RoundView) -> ShareHolder:
         """Return the holder of this member's share of the round's key; an older one of the task ends."""
