@@ -78,23 +78,27 @@ def _require_form(value: object) -> None:
 
 def _has_form(value: Any, depth: int) -> bool:
     """Say whether `_check` would let a value of the plain types pass; of all others that is left to it."""
-    kind = type(value)
-    if kind is str:
-        return bool(value.isascii())
-    if kind is int:
-        return bool(-INTEGER_LIMIT <= value < INTEGER_LIMIT)
-    if value is None or kind is bool:
-        return True
-    if depth == MAX_DEPTH:
-        return False
-    if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str or not key.isascii() or not _has_form(item, depth + 1):
+    container = type(value)
+    if container is dict:
+        if list(map(type, value)).count(str) < len(value) or not all(map(str.isascii, value)):
+            return False
+        items = value.values()
+    else:
+        items = value if container is list or container is tuple else (value,)
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            if not item.isascii():
                 return False
-        return True
-    if kind is list or kind is tuple:
-        return all(_has_form(item, depth + 1) for item in value)
-    return False
+        elif kind is int:
+            if not -INTEGER_LIMIT <= item < INTEGER_LIMIT:
+                return False
+        elif kind is dict or kind is list or kind is tuple:
+            if depth == MAX_DEPTH - 1 or not _has_form(item, depth + 1):
+                return False
+        elif item is not None and kind is not bool:
+            return False
+    return True
 
 
 def _check(value: object, path: str, depth: int) -> None:

@@ -20,6 +20,7 @@ class Unlike(Exception):
 
 
 _READERS: dict[typing.Any, Reader] = {}
+_ABSENT = object()
 
 
 def reader_of(kind: typing.Any) -> Reader:
@@ -47,7 +48,7 @@ def _make(kind: typing.Any) -> Reader:
 def _record_reader(kind: typing.Any) -> Reader:
     hints = typing.get_type_hints(kind)
     fields = [
-        (field.name, reader_of(hints[field.name]), field.default is dataclasses.MISSING)
+        (field.name, hints[field.name], reader_of(hints[field.name]), field.default is dataclasses.MISSING)
         for field in dataclasses.fields(kind)
     ]
 
@@ -55,9 +56,12 @@ def _record_reader(kind: typing.Any) -> Reader:
         if type(value) is not dict:
             raise Unlike
         arguments = {}
-        for name, reader, is_required in fields:
-            if name in value:
-                arguments[name] = reader(value[name])
+        for name, hint, reader, is_required in fields:
+            item = value.get(name, _ABSENT)
+            if type(item) is hint:  # a plain value, most often
+                arguments[name] = item
+            elif item is not _ABSENT:
+                arguments[name] = reader(item)
             elif is_required:
                 raise Unlike
         if len(arguments) != len(value):
