@@ -65,6 +65,7 @@ def draw_plan(
     largest_weight: int,
     direction: NDArray[np.int8],
     seed: str,
+    besides: int = 0,
 ) -> DirectionPlan:
     """Return the plan of a direction.
 
@@ -75,6 +76,7 @@ def draw_plan(
             the scheme `packed` the task's largest total weight, since a score does not know the other members.
         direction: int8[parameter_count], entries in −127..127.
         seed: 64 hex digits; drawn by the contract in the scheme `threshold`, `fixed_seed` in the scheme `packed`.
+        besides: how many integers other questions of the round reveal of the same update: they count against the cap.
 
     Raises:
         MalformedInput: the direction or the seed is not of that form.
@@ -89,7 +91,7 @@ def draw_plan(
     slots: list[SlotQuestions] = []
     if energy:
         room = terms_per_query(parameters, largest)
-        each = queries_per_slot(parameters, room, wide.size)
+        each = queries_per_slot(parameters, room, wide.size, besides)
         first = 0
         for slot in range(min(len(parameters.slots), wide.size)):
             item = _slot_questions(parameters, key, slot, first, wide, room, each)
@@ -136,13 +138,18 @@ def largest_scorable_weight(parameters: LatticeParameters, levels: int) -> int:
     )
 
 
-def queries_per_slot(parameters: LatticeParameters, room: int, parameter_count: int) -> int:
-    """Return how many questions a slot may have at most."""
+def revealed_limit(parameter_count: int) -> int:
+    """Return how many integers a threshold round may reveal of one update, all kinds of questions together."""
+    return min(MAXIMUM_QUERIES, parameter_count // VALUES_PER_QUERY)
+
+
+def queries_per_slot(parameters: LatticeParameters, room: int, parameter_count: int, besides: int = 0) -> int:
+    """Return how many questions about a direction a slot may have at most."""
     slots = len(parameters.slots)
     wanted = -(-min(TARGET_TERMS, DIRECTION_LIMIT * parameter_count) // (slots * room))
     if parameters.noise_step:
         return wanted
-    return max(1, min(wanted, MAXIMUM_QUERIES // slots, parameter_count // (VALUES_PER_QUERY * slots)))
+    return max(1, min(wanted, (revealed_limit(parameter_count) - besides) // slots))
 
 
 def fixed_seed(direction: NDArray[np.int8]) -> str:
@@ -224,6 +231,11 @@ def _spread(
     keys, units = np.unique(number * count // drawn * factors.size + place, return_counts=True)
     queries, places = np.divmod(keys, factors.size)
     return queries, places, np.sign(factors[places]) * units
+
+
+def own_seed(domain: bytes, seed: str) -> str:
+    """Return a seed of its own for each kind of question, so that no two kinds share a drawn number."""
+    return hashlib.sha256(domain + seed_bytes(seed)).hexdigest()
 
 
 def seed_bytes(seed: str) -> bytes:

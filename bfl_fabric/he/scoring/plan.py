@@ -1,7 +1,7 @@
 """The questions of a round in the form in which they are computed with, and what their answers mean.
 
-A plan is made by `directions.draw_plan` or read from a message; here it is only used: the terms by polynomial, the
-digests of the questions, and the score in units of ⟨values, direction⟩ that exact answers add up to.
+A plan is made by `directions`, `norms` or `sketches`, or read from a message; here it is only used: the terms by
+polynomial, the digests of the questions, and the score in units of ⟨values, direction⟩ that exact answers add up to.
 """
 
 from __future__ import annotations
@@ -70,6 +70,9 @@ class DirectionPlan:
     `largest_value` is levels times the largest weight of a member: it may be known from the ledger. `checks` are one
     question for each slot about the reserved coefficients of all polynomials, which are zero: another answer than 0
     says that mask and polynomials of this update do not belong together, as those of a chosen mask do not.
+
+    Questions that are about no direction (`norms`, `sketches`) have `energy` 0 and no `score`: `direction_digest` says
+    there what they are about.
     """
 
     parameters: LatticeParameters

@@ -229,7 +229,7 @@ def read_share_message(message: Reader, plan: DirectionPlan) -> ScoreShare:
 def combine(
     plan: DirectionPlan, levels: int, weight: int, base: Residues, tables: Sequence[Residues]
 ) -> list[int]:
-    """Return one update's exact answers; `plan.score` makes its score of them.
+    """Return one update's exact answers; `plan.score` or `norms.norm_squared` makes a score of them.
 
     Args:
         plan: the questions.

@@ -11,17 +11,19 @@ intermediate sums may wrap: the honest answer is small all the same, and a forge
 What is opened of one update, for each of which there is one drawn question for each slot:
   * ⟨s, S·g⟩ of the round's public direction g (`alignment_plan`; as many scalars as `plan.revealed`),
   * the check scalars, which an honest update's rounding errors alone decide (`check_plan`).
-Nothing else: no entry of a sketch, and no norm. A norm is quadratic; from linear answers it could only be estimated by
-opening many of them, which is opening the sketch. So there is no norm, hence no cosine, for a single update in the
-scheme `threshold`: only its alignment. Bounding an update is left to the clip and to the range that answers are held
-to.
+Nothing else: no entry of a sketch.
 
 What a check does not show: a forged entry whose bucket was not drawn, and errors below the tolerance.
+
+What a sketch does not show: anything about an update that was made for it. Whoever knows S before the values are
+committed can choose values of any norm with S·x = 0, or with any alignment that it likes (both are tests). A sketch
+travels with its values, so S is known by then: an alignment of sketches describes participants that do not adapt to
+it, and Σs² would bound the norm of nobody else. So there is no norm here; `norms` asks the update itself, by signs
+that are drawn after the commitment.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +42,7 @@ from bfl_fabric.he.scoring.directions import (
     direction_digest,
     draw_plan,
     drawn_factors,
+    own_seed,
     reserved_checks,
     seed_bytes,
 )
@@ -62,7 +65,7 @@ class SketchTerms:
 
     `parameter_count` values of the model, then `buckets` of the sketch, a multiple of the number of slots, make an
     upload. `levels` bounds a value of weight 1, `limit` an entry of a sketch of weight 1. `seed` draws the projection:
-    64 hex digits, public, for instance the task's.
+    64 hex digits, public, known to participants before they choose their values (see the module's text).
 
     Raises:
         ConfigurationError: the numbers do not hold together.
@@ -146,7 +149,7 @@ def alignment_plan(
     largest = max(1, int(np.abs(projected).max()))
     coarse = np.sign(projected) * ((2 * DIRECTION_LIMIT * np.abs(projected) + largest) // (2 * largest))
     whole = np.concatenate((np.zeros(terms.parameter_count, dtype=np.int8), coarse.astype(np.int8)))
-    plan = draw_plan(terms.parameters, terms.limit, largest_weight, whole, _own_seed(_ALIGNMENT, seed))
+    plan = draw_plan(terms.parameters, terms.limit, largest_weight, whole, own_seed(_ALIGNMENT, seed))
     return plan, Fraction(largest << terms.shift, DIRECTION_LIMIT)
 
 
@@ -164,7 +167,7 @@ def check_plan(terms: SketchTerms, largest_weight: int, seed: str) -> DirectionP
     Raises:
         ConfigurationError: not even one bucket can be checked: the sketch's limit or the weights are too extreme.
     """
-    own = _own_seed(_CHECKS, seed)
+    own = own_seed(_CHECKS, seed)
     slots, key = len(terms.parameters.slots), seed_bytes(own)
     tried = _buckets_per_check(terms, largest_weight)
     asked: list[SlotQuestions] = []
@@ -188,11 +191,6 @@ def verify_sketch(terms: SketchTerms, plan: DirectionPlan, weight: int, answers:
         # every bucket's rounding error is at most half of 2^r: factors of the sketch are ±2^r
         if 2 * abs(answers[query]) > weight * int(np.abs(item.factors[about_sketch]).sum()):
             raise KeyHolderRefused("the sketch is not one of the update that it came with")
-
-
-def _own_seed(domain: bytes, seed: str) -> str:
-    """Return a seed of its own for each kind of question, so that no two kinds share a drawn number."""
-    return hashlib.sha256(domain + seed_bytes(seed)).hexdigest()
 
 
 def _buckets_per_check(terms: SketchTerms, largest_weight: int) -> int:

@@ -1,4 +1,4 @@
-"""Sketches: honest ones always pass, forged ones do not, and what is opened is an alignment and rounding errors."""
+"""Sketches: honest ones pass, forged ones do not, opened are an alignment and rounding errors, and what none shows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bfl_fabric.errors import ConfigurationError, KeyHolderRefused, MalformedInput
 from bfl_fabric.he.lattice.parameters import THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_WIDE
 from bfl_fabric.he.scoring.directions import draw_plan
+from bfl_fabric.he.scoring.norms import NormTerms, draw_norm_plan, norm_squared
 from bfl_fabric.he.scoring.plan import DirectionPlan
 from bfl_fabric.he.scoring.scalars import base_scalars
 from bfl_fabric.he.scoring.shares import Answerer, combine, smudging_ratio_bits
@@ -136,6 +137,38 @@ def test_a_sketch_hears_coordinates_that_a_sample_misses() -> None:
     buckets = sum(int(np.unique(item.places).size) for item in sketched.slots)
     assert heard < 10_000
     assert buckets * COUNT / TERMS.buckets > heard
+
+
+def test_an_update_made_for_the_projection_has_a_sketch_of_zeros_whatever_its_norm() -> None:
+    """Values that cancel in their buckets: why a sketch's norm would bound nobody's update. Drawn signs do see it."""
+    values, open_places = np.zeros(COUNT, dtype=np.int64), dict[int, int]()
+    for place, bucket in enumerate(TERMS.bucket_of.tolist()):
+        if bucket in open_places:
+            pair = [open_places.pop(bucket), place]
+            values[pair] = TERMS.sign_of[pair] * [10 * LEVELS, -10 * LEVELS]
+        else:
+            open_places[bucket] = place
+    whole = make_sketch(TERMS, values, 10)
+    assert np.linalg.norm(values) > 0.9 * 10 * LEVELS * np.sqrt(COUNT)
+    assert not whole[COUNT:].any()
+    checks = check_plan(TERMS, 10, OTHER_SEED)
+    verify_sketch(TERMS, checks, 10, answers_mod(TERMS, checks, whole))
+    norm = draw_norm_plan(NormTerms(THRESHOLD_T16, COUNT, LEVELS, 60), 10, OTHER_SEED, OTHER_SEED)
+    seen = norm_squared(norm, norm.answers_of(values))
+    assert abs(seen / float((values.astype(float) ** 2).sum()) - 1) < 4 * np.sqrt(2 / 60)
+
+
+def test_an_update_made_for_the_projection_has_the_alignment_that_it_likes() -> None:
+    direction = some_direction(COUNT)
+    wide = direction.astype(np.int64)
+    members = np.bincount(TERMS.bucket_of, minlength=TERMS.buckets)
+    # what is lacking to the opposite sketch, spread over the bucket's values, costs little of ⟨values, direction⟩
+    lacking = 600.0 * TERMS.projected(wide) / np.maximum(members, 1)
+    made = -300 * wide + np.rint(TERMS.sign_of * lacking[TERMS.bucket_of]).astype(np.int64)
+    values = np.clip(made, -LEVELS, LEVELS)
+    plan, scale = alignment_plan(TERMS, direction, 1, OTHER_SEED)
+    assert int(values @ wide) < -200 * int(wide @ wide)
+    assert alignment(plan, scale, plan.answers_of(make_sketch(TERMS, values, 1))) > 200 * int(wide @ wide)
 
 
 def test_the_smudging_of_checks_is_wide_enough_and_the_projection_is_pinned_by_its_seed() -> None:

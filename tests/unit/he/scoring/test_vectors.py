@@ -16,6 +16,7 @@ from bfl_fabric.he.lattice.randomness import Stream
 from bfl_fabric.he.lattice.ring import Residues
 from bfl_fabric.he.scoring.directions import draw_plan
 from bfl_fabric.he.scoring.messages import encode_score
+from bfl_fabric.he.scoring.norms import NormTerms, draw_norm_plan, norm_squared
 from bfl_fabric.he.scoring.plan import DirectionPlan
 from bfl_fabric.he.scoring.scalars import base_scalars
 from bfl_fabric.he.scoring.shares import Answerer, encode_share
@@ -94,3 +95,18 @@ def test_a_sketch_is_the_pinned_one(vector: dict[str, Any]) -> None:
         terms.shift,
     ]
     assert found == [vector["values"], vector["alignment"], vector["checks"], vector["shift"]]
+
+
+@pytest.mark.parametrize("vector", VECTORS["norms"], ids=lambda item: item["parameters"])
+def test_a_norm_is_the_pinned_one(vector: dict[str, Any]) -> None:
+    parameters = next(item for item in PARAMETER_SETS.values() if item.name == vector["parameters"])
+    count, weight, levels = vector["count"], vector["weight"], vector["levels"]
+    terms = NormTerms(parameters, count, levels, vector["questions"])
+    plan = draw_norm_plan(terms, weight, vector["seed"], vector["attempt_seed"])
+    found = norm_squared(plan, plan.answers_of(weight * drawn("values", count, count, levels)))
+    assert [plan.digest, plan.revealed, found] == [
+        vector["digest"],
+        vector["revealed"],
+        vector["norm_squared"],
+    ]
+    assert plan.query_digests[-1] == vector["last_query_digest"]
