@@ -34,7 +34,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m bfl_fabric demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -m "not extended" --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -m "not extended" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-extended: $(INSTALLED)
 	@$(BIN)/python -m pytest -m extended

@@ -1,5 +1,8 @@
 """What all tests share: those that need programs which are not on this machine are skipped and counted.
 
+Files with slow tests come first, whole federations before all, so that no process of a run is left alone with them
+at the end.
+
 A test with the marker `needs_fabric` (or `needs_fabric("2.5")` for a version) needs nothing else: it never starts
 where the programs are missing. The last lines of a run say how many tests that were, and what to do about it.
 """
@@ -38,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason = missing_reason(marker.args[0] if marker.args else "")
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (item.path not in slow, "system" not in item.path.parts))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

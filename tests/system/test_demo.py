@@ -1,7 +1,12 @@
-"""`bfl demo` from beginning to end, once, and what everybody can do with what it leaves behind."""
+"""`bfl demo` from beginning to end, once, what everybody can do with what it leaves behind, and the same run elsewhere.
+
+The models of the demonstration are what every other run of the same task must come to: on a real Fabric network, and
+with processes killed again and again.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import shutil
@@ -17,11 +22,19 @@ from rich.console import Console
 from bfl_chaincode.api.records import PPB
 from bfl_fabric.audit.findings import AuditReport
 from bfl_fabric.cli.audit_run import audit_directory
+from bfl_fabric.errors import BflError
 from bfl_fabric.network.directory import genesis_digest
+from bfl_fabric.sdk import AsyncTask
+from bfl_fabric.sdk.local import LocalFederation
+from tests.system.federations import Plan, run_federation
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = 10
+ROUNDS, UNDER_FIRE = 10, 8
 FLIPS = 18
+KILLS = 20
+KINDS = ("ledger", "coordinator", "aggregator", "verifier", "key-holder", "")
+"""What processes' names begin with; those of silos with none of these."""
+SEED = 20261121
 
 
 def bfl(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -82,20 +95,37 @@ class TestDemo:
                 content = path.read_bytes()
                 assert not any(key in content for key in keys), path
 
-    def test_two_runs_end_with_the_same_models(
+    @pytest.mark.needs_fabric
+    @pytest.mark.timeout(600)
+    def test_a_run_on_fabric_ends_with_the_same_models_and_payouts(
         self, demo: tuple[Path, dict[str, Any]], tmp_path: Path
     ) -> None:
-        _, first = demo
-        result = bfl("demo", "--json", "--rounds", "2", cwd=tmp_path)
+        _, embedded = demo
+        result = bfl("demo", "--json", "--rounds", "2", "--ledger", "fabric", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
-        second = json.loads(result.stdout)
-        models = [[item["model_digest"] for item in run["rounds"][:2]] for run in (first, second)]
-        assert models[0] == models[1]
-        alignments = [
-            [payout["alignment"] for item in run["rounds"][:2] for payout in item["payouts"]]
-            for run in (first, second)
-        ]
-        assert alignments[0] == alignments[1]
+        fabric = json.loads(result.stdout)
+        assert [item["phase"] for item in fabric["rounds"]] == ["SETTLED"] * 2
+        assert fabric["audit"]["passed"]
+        for name in ("model_digest", "payouts"):
+            assert [item[name] for item in fabric["rounds"]] == [
+                item[name] for item in embedded["rounds"][:2]
+            ]
+        assert sum(item["balance"] for item in fabric["participants"]) == fabric["task"]["pool"]
+
+    @pytest.mark.timeout(600)
+    def test_twenty_kills_of_every_process_kind_leave_every_model_the_same(
+        self, demo: tuple[Path, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        _, undisturbed = demo
+        killed: list[str] = []
+
+        async def disturb(federation: LocalFederation, task: AsyncTask) -> None:
+            await kill_again_and_again(federation, task, killed)
+
+        plan = Plan(rounds=UNDER_FIRE)
+        models = [record.digest for record in run_federation(tmp_path / "kills", plan, disturb)]
+        assert models[1:] == [item["model_digest"] for item in undisturbed["rounds"][:UNDER_FIRE]]
+        assert len(killed) == KILLS, f"the task ended after {len(killed)} kills: {killed}"
 
     def test_audit_verify_takes_a_pinned_genesis_and_refuses_another(
         self, demo: tuple[Path, dict[str, Any]]
@@ -107,6 +137,7 @@ class TestDemo:
         other = bfl("audit", "verify", str(place), "--genesis", "0" * 64, cwd=ROOT)
         assert other.returncode == 3
 
+    @pytest.mark.timeout(600)
     def test_a_federation_comes_up_again_and_answers_every_question(
         self, demo: tuple[Path, dict[str, Any]]
     ) -> None:
@@ -128,6 +159,7 @@ class TestDemo:
             ("ledger", "blocks"),
             ("doctor",),
         ]
+        shown = asked[::4]
         command = [sys.executable, "-m", "bfl_fabric", "federation", "up", str(place)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as up:
             assert up.stdout is not None
@@ -135,7 +167,7 @@ class TestDemo:
                 assert any("ready" in line for line in up.stdout)
                 answers = {}
                 for words in asked:
-                    for form in ((), ("--json",)):
+                    for form in ((), ("--json",)) if words in shown else (("--json",),):
                         result = bfl(*words, "--federation", str(place), *form, cwd=ROOT)
                         assert result.returncode == 0, (words, result.stdout, result.stderr)
                         answers[words] = result.stdout
@@ -165,7 +197,7 @@ class TestDemo:
         copy = tmp_path / "copy"
         shutil.copytree(place, copy)
         genesis = genesis_digest(place)
-        chosen = random.Random(20261121)
+        chosen = random.Random(SEED)
         ciphertexts = sorted(copy.glob("nodes/*/blobs/*/*/*"))
         final = summary["rounds"][-1]["model_digest"]
         models = [path for path in ciphertexts if path.name == final]
@@ -175,6 +207,29 @@ class TestDemo:
                 number % 3
             ]
             flip_and_audit(target, chosen, copy, genesis)
+
+
+async def kill_again_and_again(federation: LocalFederation, task: AsyncTask, killed: list[str]) -> None:
+    """Kill -9 processes of each kind in turn, at random moments, until KILLS or the end of the task."""
+    chosen = random.Random(SEED)
+    for number in range(KILLS):
+        names = sorted(federation.process_ids())
+        kind = KINDS[number % len(KINDS)]
+        fitting = [name for name in names if name.startswith(kind)] if kind else silos(names)
+        name = chosen.choice(fitting)
+        await asyncio.sleep(chosen.uniform(0.2, 1.5))
+        federation.kill(name)
+        killed.append(name)
+        # On a machine this fast rounds end quickly: kills must fall into running rounds, not after the task.
+        try:
+            if (await task.view()).task.status != "RUNNING":
+                break
+        except BflError:
+            continue
+
+
+def silos(names: list[str]) -> list[str]:
+    return [name for name in names if not name.startswith(tuple(filter(None, KINDS)))]
 
 
 def flip_and_audit(target: Path, chosen: random.Random, copy: Path, genesis: str) -> None:
