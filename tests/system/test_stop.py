@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+SIZE = ("--organizations", "2", "--participants", "4")
+PROCESSES = 10
+"""The demonstration, the ledger, four silos and one node for each other role at least."""
+
 
 def processes_in(place: Path) -> list[str]:
     found = []
@@ -32,12 +36,12 @@ def heed_interrupts() -> None:
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_demonstration(tmp_path: Path, blow: signal.Signals) -> None:
     place = tmp_path / "run"
-    command = [sys.executable, "-m", "bfl_fabric", "demo", "--directory", str(place)]
+    command = [sys.executable, "-m", "bfl_fabric", "demo", *SIZE, "--directory", str(place)]
     # A test run in the background of a script ignores Ctrl-C, and so would every child.
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=quiet, stderr=quiet, preexec_fn=heed_interrupts) as demo:
         deadline = time.monotonic() + 60
-        while len(processes_in(place)) < 12 and time.monotonic() < deadline:
+        while len(processes_in(place)) < PROCESSES and time.monotonic() < deadline:
             time.sleep(0.2)
         time.sleep(6)
         demo.send_signal(blow)
