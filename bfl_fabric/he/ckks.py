@@ -18,7 +18,7 @@ from bfl_fabric.domain.ports import AggregateHeader, AggregationScheme, SecretOp
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.he import scores, wire
 from bfl_fabric.he.gate import KeyName, open_message, open_upload, read_message
-from bfl_fabric.he.isolation import WorkerLimits, WorkerProcess
+from bfl_fabric.he.isolation import StartWorker, WorkerLimits, WorkerProcess
 from bfl_fabric.he.packing import pack
 from bfl_fabric.he.scores import PreparedDirection
 from bfl_fabric.he.sums import sum_of
@@ -32,9 +32,10 @@ CHUNKS_PER_REQUEST = 64
 class CkksProvider:
     """Makes the scheme and the opener of a task. One worker process serves all that needs no secret."""
 
-    def __init__(self, limits: WorkerLimits) -> None:
+    def __init__(self, limits: WorkerLimits, start: StartWorker = WorkerProcess) -> None:
         self._limits = limits
-        self._worker = WorkerProcess(limits)
+        self._start = start
+        self._worker = start(limits)
 
     def create_key(self, terms: EncryptionTerms, epoch: int, secret_path: Path) -> bytes:
         """Make a key pair unless the file is there; the secret never enters this process."""
@@ -45,7 +46,7 @@ class CkksProvider:
             "epoch": epoch,
             "secret_path": str(secret_path.absolute()),
         }
-        worker = WorkerProcess(self._limits)
+        worker = self._start(self._limits)
         try:
             return worker.ask(head)[1]
         finally:
@@ -57,7 +58,7 @@ class CkksProvider:
 
     def secret(self, terms: EncryptionTerms, public_key: bytes, secret_path: Path) -> SecretOpener:
         """Start a worker that holds the secret. Raises what is wrong with the file or with the blob."""
-        return CkksOpener(CheckedTerms.of(terms), public_key, secret_path, WorkerProcess(self._limits))
+        return CkksOpener(CheckedTerms.of(terms), public_key, secret_path, self._start(self._limits))
 
     def close(self) -> None:
         """End the shared worker process."""

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, TypeAlias, cast
 
 import bfl_chaincode
 from bfl_fabric import errors
@@ -25,7 +25,14 @@ from bfl_fabric.he.frames import BrokenFrame, Head
 _START = (
     "import sys; sys.path.extend(sys.argv[2:]); from bfl_fabric.he.worker import main; main(int(sys.argv[1]))"
 )
-_SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_ENVIRONMENT = {
+    # threads are those of `lattice.threads`
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc keeps what numpy frees: giving it back and clearing it again takes longer than the arithmetic in between
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,10 @@ class WorkerLimits:
 
     memory_bytes: int = 3 << 30
     seconds: float = 120.0
+
+
+StartWorker: TypeAlias = "Callable[[WorkerLimits], WorkerProcess]"
+"""How providers make their workers."""
 
 
 class WorkerProcess:
@@ -95,7 +106,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **_SINGLE_THREADED},
+                env={**os.environ, **_ENVIRONMENT},
             )
         except OSError as error:
             raise errors.WorkerFailed(

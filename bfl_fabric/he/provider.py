@@ -6,7 +6,7 @@ Importing it loads numpy and nothing of TenSEAL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from bfl_fabric.domain.ports import (
 )
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.he.ckks import CkksProvider
-from bfl_fabric.he.isolation import WorkerLimits
+from bfl_fabric.he.isolation import StartWorker, WorkerLimits, WorkerProcess
 from bfl_fabric.he.lattice.parameters import PACKED_WIDE, THRESHOLD_WIDE, smallest_set
 from bfl_fabric.he.lattice.terms import levels_of
 from bfl_fabric.he.packed.backend import BackEndName
@@ -39,11 +39,6 @@ class ClosingProvider(SchemeProvider, Protocol):
     def close(self) -> None: ...
 
 
-_PROVIDERS: dict[str, Callable[[WorkerLimits], ClosingProvider]] = {
-    "ckks": CkksProvider,
-    "packed": PackedProvider,
-    "threshold": ThresholdProvider,
-}
 _DEFAULT_PARAMETERS = {
     "ckks": CKKS_N4096_R64.digest,
     "packed": PACKED_WIDE.digest,
@@ -84,11 +79,21 @@ def choose_parameters(
 class EncryptionSchemes:
     """The port `SchemeProvider` over every scheme of this version. Worker processes end with this object."""
 
-    def __init__(self, limits: WorkerLimits | None = None, back_end: BackEndName = BackEndName.SEAL) -> None:
-        """`back_end` says what computes with the secrets of the scheme `packed`."""
-        self._limits = limits or WorkerLimits()
-        self._packed = PackedProvider(self._limits, back_end)
-        self._made: dict[str, ClosingProvider] = {"packed": self._packed}
+    def __init__(
+        self,
+        limits: WorkerLimits | None = None,
+        back_end: BackEndName = BackEndName.SEAL,
+        start: StartWorker = WorkerProcess,
+    ) -> None:
+        """`back_end` says what computes with the secrets of the scheme `packed`; `start` makes the workers."""
+        limits = limits or WorkerLimits()
+        self._packed = PackedProvider(limits, back_end, start)
+        self._threshold = ThresholdProvider(limits, start)
+        self._providers: dict[str, ClosingProvider] = {
+            "ckks": CkksProvider(limits, start),
+            "packed": self._packed,
+            "threshold": self._threshold,
+        }
 
     def create_key(self, terms: EncryptionTerms, epoch: int, secret_path: Path) -> bytes:
         """Make a key pair, keep the secret in a file of mode 0600, return the public key blob.
@@ -147,24 +152,21 @@ class EncryptionSchemes:
 
     def close(self) -> None:
         """End the worker processes that hold no secret; an opener's ends with the opener."""
-        for provider in self._made.values():
+        for provider in self._providers.values():
             provider.close()
 
     def _joint_keys(self, terms: EncryptionTerms) -> ThresholdKeys:
-        provider = self._provider(terms)
-        if not isinstance(provider, ThresholdProvider):
+        if self._provider(terms) is not self._threshold:
             raise ConfigurationError(f"the scheme {terms.scheme!r} has no keys that several hold")
-        return provider
+        return self._threshold
 
     def _provider(self, terms: EncryptionTerms) -> SchemeProvider:
         _require_known(terms.scheme)
-        if terms.scheme not in self._made:
-            self._made[terms.scheme] = _PROVIDERS[terms.scheme](self._limits)
-        return self._made[terms.scheme]
+        return self._providers[terms.scheme]
 
 
 def _require_known(scheme: str) -> None:
-    if scheme not in _PROVIDERS:
+    if scheme not in _DEFAULT_PARAMETERS:
         raise ConfigurationError(
-            f"no scheme is called {scheme!r}; this version has {', '.join(sorted(_PROVIDERS))}"
+            f"no scheme is called {scheme!r}; this version has {', '.join(sorted(_DEFAULT_PARAMETERS))}"
         )

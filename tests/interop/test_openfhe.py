@@ -1,4 +1,4 @@
-"""An independent threshold scheme agrees: OpenFHE's three parties open the sums that integers and our scheme give.
+"""An independent threshold scheme agrees: OpenFHE's three parties open the sums that ours do, one key or joint.
 
 OpenFHE runs in an environment of its own (`tests/benchmarks/he/environments.py`), because its wheel holds another
 CPython build than ours; where that cannot be made, the test is skipped and says why.
@@ -18,6 +18,7 @@ from bfl_fabric.he.provider import EncryptionSchemes, parameters_digest
 from bfl_fabric.learning.arithmetic import ExactArithmetic
 from tests.benchmarks.he.competitors import COMPETITORS, ForeignProcess
 from tests.benchmarks.he.environments import EnvironmentMissing
+from tests.unit.he.threshold.federation import Federation, Round
 
 if TYPE_CHECKING:
     from bfl_fabric.domain.ports import Float32Vector, Int64Vector
@@ -59,6 +60,14 @@ def opened_by_openfhe(
     return opened
 
 
+def opened_by_our_members(values: list[Int64Vector], place: Path) -> Int64Vector:
+    """Encrypt under the joint key of three members, add, open with the shares of all three; int64[COUNT]."""
+    place.mkdir()
+    federation = Federation(place, ("A", "B", "C"), 3).hold_ceremony()
+    round_ = Round(federation, place / "round", {f"silo-{index}": item for index, item in enumerate(values)})
+    return round_.open(federation.opening(federation.members))
+
+
 def opened_by_us(values: list[Int64Vector], place: Path) -> Int64Vector:
     """Encrypt, add and open with the product's scheme; int64[COUNT]."""
     schemes = EncryptionSchemes()
@@ -74,10 +83,12 @@ def opened_by_us(values: list[Int64Vector], place: Path) -> Int64Vector:
         schemes.close()
 
 
-def test_openfhe_threshold_opens_the_integer_sum_and_so_do_we(tmp_path: Path) -> None:
+def test_openfhe_threshold_opens_the_integer_sum_and_so_do_our_schemes(tmp_path: Path) -> None:
     values = updates(seed=7)
     expected = np.sum(values, axis=0)
     opened = opened_by_openfhe([(value / GRID).astype(np.float32) for value in values], tmp_path) * GRID
     assert np.abs(opened - expected).max() < 1e-4, "OpenFHE's own error, in steps of the grid"
-    assert np.array_equal(np.rint(opened).astype(np.int64), opened_by_us(values, tmp_path))
+    rounded = np.rint(opened).astype(np.int64)
+    assert np.array_equal(rounded, opened_by_us(values, tmp_path))
+    assert np.array_equal(rounded, opened_by_our_members(values, tmp_path / "joint"))
     assert (expected[0], expected[1]) == (SILOS * 32767, -SILOS * 32767)

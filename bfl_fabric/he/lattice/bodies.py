@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.he.lattice.messages import (
+    HEADER_BYTES,
     MEMBER_BYTES,
     Expansion,
     Header,
@@ -105,7 +106,7 @@ def begin_sum(reader: Reader, parameters: LatticeParameters) -> list[tuple[Membe
     require(header.attempt == 0 and header.expansion is Expansion.NONE, "a sum with an attempt or a seed")
     count, rest = header.parameter_count, polynomials_bytes(parameters, header.parameter_count)
     require(
-        reader.size_bytes >= header.members * MEMBER_BYTES + rest,
+        reader.size_bytes >= HEADER_BYTES + header.members * MEMBER_BYTES + rest,
         f"the message has {reader.size_bytes} bytes, too few for its {header.members} members",
     )
     members = reader.members()

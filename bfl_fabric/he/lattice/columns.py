@@ -8,14 +8,15 @@ called for all rows of a width at once, because threads hinder each other in bet
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bfl_fabric.he.lattice.bits import GROUP, WINDOW_BYTES, cut_windows, read_windows
-from bfl_fabric.he.lattice.bodies import RawPolynomial, raw_polynomials, sizes
-from bfl_fabric.he.lattice.messages import Reader, require
+from bfl_fabric.he.lattice.bodies import RawPolynomial, sizes
+from bfl_fabric.he.lattice.messages import require
 from bfl_fabric.he.lattice.modular import unbuffered
 from bfl_fabric.he.lattice.parameters import LatticeParameters
 from bfl_fabric.he.lattice.ring import Residues
@@ -70,18 +71,17 @@ def checked_columns(parameters: LatticeParameters, raw: RawPolynomial) -> Residu
     for row, prime in zip(largest, parameters.primes, strict=True):
         require(int(row) < prime, f"a residue is not below its prime {prime}")
     if raw.is_mask:
-        some = columns.any(axis=0).reshape(len(parameters.primes), each_has).any(axis=1)
-        require(bool(some.all()), f"mask {raw.number} is all zero modulo a prime: it hides nothing")
+        require(bool(largest.all()), f"mask {raw.number} is all zero modulo a prime: it hides nothing")
     return columns
 
 
-def check_polynomials(reader: Reader, parameters: LatticeParameters) -> None:
-    """Read to the end and check every mask and every polynomial. Raises MalformedInput."""
+def check_polynomials(parameters: LatticeParameters, polynomials: Iterable[RawPolynomial]) -> None:
+    """Check every mask and every polynomial, while they are read. Raises MalformedInput."""
 
     def check(raw: RawPolynomial) -> None:
         checked_columns(parameters, raw)
 
-    do_each(check, raw_polynomials(reader, parameters))
+    do_each(check, polynomials)
 
 
 def rows(parameters: LatticeParameters, columns: Residues) -> Residues:

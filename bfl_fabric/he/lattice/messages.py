@@ -182,14 +182,22 @@ def _check(header: Header) -> None:
 class Reader:
     """A message whose header and length have been checked; its body is read once, from front to back."""
 
-    def __init__(self, stream: BinaryIO, size_bytes: int, parameters: LatticeParameters, kind: Kind) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        size_bytes: int,
+        parameters: LatticeParameters,
+        kind: Kind,
+        *,
+        digested: bool = True,
+    ) -> None:
         """Read the header. Raises MalformedInput unless it is one of `kind` for these parameters."""
         require(
             size_bytes >= HEADER_BYTES, f"the message has {size_bytes} bytes; a header has {HEADER_BYTES}"
         )
         self._stream = stream
         self._parameters = parameters
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if digested else None
         self.size_bytes = size_bytes
         self.header = decode_header(self.bytes(HEADER_BYTES))
         require(self.header.kind is kind, f"expected a message {kind.name}, found {self.header.kind.name}")
@@ -242,10 +250,11 @@ class Reader:
         return rows
 
     def bytes(self, count: int) -> bytes:
-        """Return the next bytes, hashed. Raises MalformedInput when the message ends before."""
+        """Return the next bytes. Raises MalformedInput when the message ends before."""
         data = self._stream.read(count)
         require(len(data) == count, f"the message ended {count - len(data)} bytes early")
-        self._hash.update(data)
+        if self._hash is not None:
+            self._hash.update(data)
         return data
 
     def require_end(self) -> None:
@@ -255,6 +264,7 @@ class Reader:
     @property
     def digest(self) -> str:
         """The SHA-256 of what has been read so far: of the whole message once the body has been read."""
+        assert self._hash is not None, "opened without a digest"
         return self._hash.hexdigest()
 
 
@@ -280,8 +290,14 @@ def sum_subject(digests: Iterable[bytes]) -> bytes:
 
 
 @contextmanager
-def open_message(path: Path, parameters: LatticeParameters, kind: Kind) -> Iterator[Reader]:
-    """Open a message in a file. Raises NotFound, and MalformedInput for anything but a regular file."""
+def open_message(
+    path: Path, parameters: LatticeParameters, kind: Kind, *, digested: bool = True
+) -> Iterator[Reader]:
+    """Open a message in a file; `digested` says whether its digest will be asked for.
+
+    Raises:
+        NotFound, MalformedInput: there is no such file, or it is anything but a regular file.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
@@ -291,7 +307,7 @@ def open_message(path: Path, parameters: LatticeParameters, kind: Kind) -> Itera
         os.close(descriptor)
         raise MalformedInput(f"{path.name} is not a regular file")
     with open(descriptor, "rb") as stream:
-        yield Reader(stream, status.st_size, parameters, kind)
+        yield Reader(stream, status.st_size, parameters, kind, digested=digested)
 
 
 def read_message(data: bytes, parameters: LatticeParameters, kind: Kind) -> Reader:

@@ -118,7 +118,7 @@ def inspected_upload(terms: LatticeTerms, key: KeyName, path: Path) -> UpdateHea
         key.require(reader.header)
         terms.require_weight(reader.header.weight)
         begin_upload(reader, terms.parameters)
-        check_polynomials(reader, terms.parameters)
+        check_polynomials(terms.parameters, raw_polynomials(reader, terms.parameters))
         return upload_header(reader)
 
 
@@ -132,7 +132,7 @@ def inspected_sum(terms: LatticeTerms, key: KeyName, path: Path) -> AggregateHea
             )
         terms.require_weight(header.weight)
         begin_sum(reader, terms.parameters)
-        check_polynomials(reader, terms.parameters)
+        check_polynomials(terms.parameters, raw_polynomials(reader, terms.parameters))
         return AggregateHeader(
             header.task_id,
             header.round,

@@ -3,7 +3,7 @@
     public blob: header of kind GROUP_KEY, commitment (32 bytes)
     commitment:  SHA-256("bfl group key v1", 0, header, secret)
     secret:      the ternary coefficients plus one, 2 bits each
-    file:        "BFLG", version (u32), public blob, secret, SHA-256 of all before; mode 0600
+    file:        public blob, secret, in the frame of a private file, "BFLG"
     grant:       the secret in HPKE to the silo's transport key, bound to the SHA-256 of the public blob
 
 So whoever is granted a secret can tell that it is the one on the ledger. Runs in the worker process.
@@ -13,26 +13,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from bfl_fabric.errors import MalformedInput
+from bfl_fabric.he import privatefile, transportkey
 from bfl_fabric.he.lattice.bits import pack, packed_bytes, unpack
 from bfl_fabric.he.lattice.bodies import KeyName, key_digest
 from bfl_fabric.he.lattice.messages import HEADER_BYTES, Header, Kind, read_message, require
 from bfl_fabric.he.lattice.modular import Integers
 from bfl_fabric.he.lattice.parameters import LatticeParameters
-from bfl_fabric.he.threshold import files, transport
+from bfl_fabric.he.privatefile import Frame
+from bfl_fabric.he.transportkey import TransportKey
 
-MAGIC = b"BFLG"
-VERSION = 1
+FRAME = Frame(b"BFLG", 1, "group key file", "restore it or have it granted again")
 COMMITMENT_BYTES = 32
 PUBLIC_BYTES = HEADER_BYTES + COMMITMENT_BYTES
-_PREFIX = struct.Struct("<4sI")
-_CHECKSUM_BYTES = 32
 _COEFFICIENT_BITS = 2
 _COMMITMENT_DOMAIN = b"bfl group key v1\0"
 _GRANT_DOMAIN = b"bfl group key grant v1\0"
@@ -72,8 +70,7 @@ def read_public_key(public_key: bytes, parameters: LatticeParameters) -> KeyName
 
 def write(path: Path, key: GroupKey) -> None:
     """Create the key's file. When this returns it is durable; raises FileExistsError when there is one already."""
-    data = _PREFIX.pack(MAGIC, VERSION) + key.public_key + _secret_bytes(key.secret)
-    files.create(path, data + hashlib.sha256(data).digest())
+    privatefile.create(path, FRAME.around(key.public_key + _secret_bytes(key.secret)))
 
 
 def read(path: Path, parameters: LatticeParameters) -> GroupKey:
@@ -84,27 +81,18 @@ def read(path: Path, parameters: LatticeParameters) -> GroupKey:
         KeyHolderRefused: others may read it, it is another user's, or it is not a plain file.
         MalformedInput: it is damaged, or of other parameters.
     """
-    data = files.read(path)
-    body, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
-    size = _PREFIX.size + PUBLIC_BYTES + packed_bytes(parameters.degree, _COEFFICIENT_BITS)
-    if len(body) != size or hashlib.sha256(body).digest() != checksum:
-        raise MalformedInput(
-            f"the group key file {path.name} is damaged; restore it or have it granted again"
-        )
-    if _PREFIX.unpack_from(body) != (MAGIC, VERSION):
-        raise MalformedInput(f"{path.name} is no group key file of this version")
-    public_key = body[_PREFIX.size :][:PUBLIC_BYTES]
-    return _committed(parameters, public_key, body[_PREFIX.size + PUBLIC_BYTES :])
+    content = FRAME.read(path)
+    if len(content) != PUBLIC_BYTES + packed_bytes(parameters.degree, _COEFFICIENT_BITS):
+        raise FRAME.damaged(path)
+    return _committed(parameters, content[:PUBLIC_BYTES], content[PUBLIC_BYTES:])
 
 
 def grant(key: GroupKey, transport_key: bytes) -> bytes:
     """Return the secret encrypted to a silo's transport key. Raises MalformedInput when that is none."""
-    return transport.encrypt(_secret_bytes(key.secret), transport_key, _bound_to(key.public_key))
+    return transportkey.encrypt(_secret_bytes(key.secret), transport_key, _bound_to(key.public_key))
 
 
-def accept(
-    parameters: LatticeParameters, public_key: bytes, granted: bytes, pair: transport.TransportKey
-) -> GroupKey:
+def accept(parameters: LatticeParameters, public_key: bytes, granted: bytes, pair: TransportKey) -> GroupKey:
     """Return the key that was granted. Raises MalformedInput when it is not the one of the public blob."""
     read_public_key(public_key, parameters)
     return _committed(parameters, public_key, pair.decrypt(granted, _bound_to(public_key)))

@@ -6,7 +6,7 @@ that only aggregates or verifies needs no key and never loads TenSEAL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.domain.ports import AggregateHeader, AggregationScheme, SecretOpener, UpdateHeader, UpdateName
 from bfl_fabric.errors import ConfigurationError, MalformedInput
-from bfl_fabric.he.isolation import WorkerLimits, WorkerProcess
+from bfl_fabric.he.isolation import StartWorker, WorkerLimits, WorkerProcess
 from bfl_fabric.he.lattice import sums
 from bfl_fabric.he.lattice.bodies import begin_upload, polynomials, upload_bytes
 from bfl_fabric.he.lattice.messages import HEADER_BYTES, Expansion, Header, Kind, open_message
@@ -40,7 +40,7 @@ class PackedProvider:
         self,
         limits: WorkerLimits,
         back_end: BackEndName = BackEndName.SEAL,
-        start: Callable[[WorkerLimits], WorkerProcess] = WorkerProcess,
+        start: StartWorker = WorkerProcess,
     ) -> None:
         """`back_end` says what computes with secrets; `start` makes the worker processes."""
         self._limits = limits

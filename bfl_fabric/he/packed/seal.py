@@ -76,7 +76,7 @@ class SealContexts:
 
     def masks(self, seeds: Sequence[bytes]) -> Residues:
         """Return the sum of the masks of SEAL's seeds, uint64[L, N], in coefficient form."""
-        return self._residues(_saved(self.added(seeds)), polynomial=1).copy()
+        return self._residues(_body(_saved(self.added(seeds))), polynomial=1).copy()
 
     def added(self, seeds: Sequence[bytes]) -> Any:
         """Return the sum of ciphertexts (0, mask) of these seeds, for the decrypting context."""
@@ -98,9 +98,9 @@ class SealContexts:
         head = _SECRET.pack(*context.key_parms_id(), words.size, _SCALE)
         return self._loaded(sealapi.SecretKey(), context, head + _array_bytes(words))
 
-    def zero(self, encryptor: Any) -> tuple[bytes, Residues]:
-        """Return a fresh encryption of zero: SEAL's seed of its mask, and c0 uint64[L, N] as coefficients."""
-        data = _saved(encryptor.encrypt_zero_symmetric())
+    def zero(self, saved: bytes) -> tuple[bytes, Residues]:
+        """Return of a saved encryption of zero SEAL's seed of its mask, and c0 uint64[L, N] as coefficients."""
+        data = _body(saved)
         head = _ENVELOPE.size + len(_BLAKE2XB)
         info = data[-head - SEAL_SEED_BYTES :]
         if info[_ENVELOPE.size : head] != _BLAKE2XB:
@@ -175,13 +175,15 @@ class SealBackEnd:
         """Return a fresh encryption: SEAL's encryptions of zero, each with the message added."""
         parameters = self._contexts.parameters
         ring = parameters.ring
+        # SEAL keeps the interpreter's lock: what need not be done in the calling thread is done in the others
         zeros = (
-            (number, size, self._contexts.zero(self._encryptor))
+            (number, size, _saved(self._encryptor.encrypt_zero_symmetric()))
             for number, size in enumerate(coefficients(parameters, values.size))
         )
 
-        def encrypted(item: tuple[int, int, tuple[bytes, Residues]]) -> tuple[bytes, bytes]:
-            number, size, (seed, zero) = item
+        def encrypted(item: tuple[int, int, bytes]) -> tuple[bytes, bytes]:
+            number, size, saved = item
+            seed, zero = self._contexts.zero(saved)
             rows = ring.add(message_polynomial(parameters, values, number), zero)
             return seed, encode_polynomial(parameters, rows[:, :size])
 
@@ -203,8 +205,8 @@ class SealBackEnd:
         contexts.evaluator.transform_to_ntt_inplace(cipher)
         plain = sealapi.Plaintext()
         self._decryptor.decrypt(cipher, plain)
-        opened = np.frombuffer(_saved(plain)[-8 * words[0].size :], dtype="<u8").reshape(words[0].shape)
-        return ring.inverse(opened)[:, : total.shape[1]]
+        decrypted = np.frombuffer(_body(_saved(plain))[-8 * words[0].size :], dtype="<u8")
+        return ring.inverse(decrypted.reshape(words[0].shape))[:, : total.shape[1]]
 
 
 @lru_cache(maxsize=8)
@@ -214,11 +216,16 @@ def contexts_of(parameters: LatticeParameters) -> SealContexts:
 
 
 def _saved(source: Any) -> bytes:
-    """Return the body of what SEAL saves, without its envelope; SEAL compresses it with Zstandard."""
+    """Return what SEAL saves."""
     with _lent(b"") as (stream, path):
         source.save(path)
         stream.seek(0)
-        return zstd.decompress(stream.read()[_ENVELOPE.size :])
+        return stream.read()
+
+
+def _body(saved: bytes) -> bytes:
+    """Return what stands in SEAL's envelope, which it compresses with Zstandard."""
+    return zstd.decompress(memoryview(saved)[_ENVELOPE.size :])
 
 
 def _array_bytes(words: Residues) -> bytes:

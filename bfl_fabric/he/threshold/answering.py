@@ -15,13 +15,14 @@ from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json
 from bfl_fabric.domain.ports import OpeningTerms
 from bfl_fabric.errors import KeyHolderRefused
+from bfl_fabric.he import privatefile
 from bfl_fabric.he.lattice.bodies import KeyName
 from bfl_fabric.he.lattice.ring import Residues
-from bfl_fabric.he.threshold import files, keymessages, memberfile
+from bfl_fabric.he.threshold import keymessages, memberfile
 from bfl_fabric.he.threshold.journal import AnswerJournal
 from bfl_fabric.he.threshold.masks import FIRST_RETRY, MaskSum, Question
 from bfl_fabric.he.threshold.memberfile import State
-from bfl_fabric.he.threshold.shares import PrivateShare, encode_share, share_header
+from bfl_fabric.he.threshold.shares import PrivateShare, share_header
 
 DRILL_TASK = "drill"
 """The task id of practice openings: they do not count as use of the key."""
@@ -84,13 +85,10 @@ class Member:
             "this sum of masks has been answered for in another attempt or to another active set",
         )
         self.begin_use(opening)
-        rows = self.share.decrypt(
-            opening.active, opened.total, opened.question.parameter_count, self.noise_seed(question)
-        )
         header = share_header(
             self.parameters, opening, self.name, opened.question.parameter_count, opened.digest
         )
-        answer = encode_share(self.parameters, header, rows)
+        answer = self.share.answer(header, opening.active, opened.total, self.noise_seed(question))
         self.journal.record(
             "answer",
             {"question": question},
@@ -168,7 +166,7 @@ class Member:
         """Forget the ceremony's seed before anything is opened that matters."""
         if opening.task_id != DRILL_TASK and self._file.state is State.FINISHED:
             self._file = self._file.in_use()
-            files.replace(self._path, self._file.encode())
+            privatefile.replace(self._path, self._file.encode())
 
     def _question(self, subject: str, opening: OpeningTerms, masks_digest: str, parameter_count: int) -> str:
         fields: Mapping[str, Json] = {

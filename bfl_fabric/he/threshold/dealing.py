@@ -14,8 +14,9 @@ import numpy as np
 
 from bfl_chaincode.api import canonical
 from bfl_fabric.errors import DealingRefused, KeyHolderRefused, MalformedInput
+from bfl_fabric.he import privatefile, transportkey
 from bfl_fabric.he.lattice.ring import Residues
-from bfl_fabric.he.threshold import files, keymessages, memberfile, transport
+from bfl_fabric.he.threshold import keymessages, memberfile
 from bfl_fabric.he.threshold.commitments import require_committed
 from bfl_fabric.he.threshold.material import Material
 from bfl_fabric.he.threshold.memberfile import MemberFile, State
@@ -43,7 +44,7 @@ def key_share(plan: KeyPlan, member: str, path: Path) -> bytes:
     """Return the member's key share, with a fresh seed when there is no file yet."""
     if not path.exists():
         try:
-            files.create(path, MemberFile.fresh(plan, member).encode())
+            privatefile.create(path, MemberFile.fresh(plan, member).encode())
         except FileExistsError:
             return key_share(plan, member, path)
     file = member_file(plan, member, path)
@@ -53,8 +54,8 @@ def key_share(plan: KeyPlan, member: str, path: Path) -> bytes:
         message = keymessages.encode_key_share(
             plan, member, material.transport.public, material.public_share(), material.checks()
         )
-        files.replace(kept, message)
-    return files.read(kept)
+        privatefile.replace(kept, message)
+    return privatefile.read(kept)
 
 
 def deal(plan: KeyPlan, member: str, path: Path, shares: Mapping[str, ShareName]) -> bytes:
@@ -73,9 +74,9 @@ def deal(plan: KeyPlan, member: str, path: Path, shares: Mapping[str, ShareName]
     kept = _beside(path, "dealing")
     if file.dealt_digest == "" or not kept.exists():
         # written down before anything is encrypted to a transport key of this set
-        files.replace(path, replace(file, dealt_digest=subject).encode())
-        files.replace(kept, _dealing(plan, Material(plan, member, _seed_of(file)), shares))
-    return files.read(kept)
+        privatefile.replace(path, replace(file, dealt_digest=subject).encode())
+        privatefile.replace(kept, _dealing(plan, Material(plan, member, _seed_of(file)), shares))
+    return privatefile.read(kept)
 
 
 def finish(
@@ -109,7 +110,7 @@ def finish(
     for dealer, dealt in received.items():
         total += np.stack(_opened(plan, material, dealer, shares, dealt))
     combined = keymessages.encode_private_share(plan, np.stack([ring.reduce(part) for part in total]))
-    files.replace(path, file.finished(combined, joint_key_digest).encode())
+    privatefile.replace(path, file.finished(combined, joint_key_digest).encode())
 
 
 def reveal_seed(plan: KeyPlan, member: str, path: Path) -> bytes:
@@ -119,7 +120,7 @@ def reveal_seed(plan: KeyPlan, member: str, path: Path) -> bytes:
         KeyHolderRefused: the epoch has opened something.
     """
     file = member_file(plan, member, path).burnt()
-    files.replace(path, file.encode())
+    privatefile.replace(path, file.encode())
     return file.seed
 
 
@@ -137,7 +138,7 @@ def _dealing(plan: KeyPlan, material: Material, shares: Mapping[str, ShareName])
         if recipient != dealer:
             plaintext = keymessages.encode_private_share(plan, material.private_share(recipient))
             binding = _binding(plan, dealer, recipient, shares)
-            ciphertexts[recipient] = transport.encrypt(plaintext, shares[recipient].transport, binding)
+            ciphertexts[recipient] = transportkey.encrypt(plaintext, shares[recipient].transport, binding)
     return keymessages.encode_dealing(plan, dealer, shares[dealer].digest, ciphertexts)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json
 from bfl_fabric.errors import KeyHolderRefused, MalformedInput, NotFound
-from bfl_fabric.he.threshold import files
+from bfl_fabric.he import privatefile
 
 _CHECKSUM_CHARACTERS = 64
 
@@ -35,14 +35,14 @@ class AnswerJournal:
         path, data = self._path(kind, about), _checked({"about": dict(about), "value": value})
         if not path.exists():
             with contextlib.suppress(FileExistsError):
-                files.create(path, data)
-        if files.read(path) != data:
+                privatefile.create(path, data)
+        if privatefile.read(path) != data:
             raise KeyHolderRefused(refusal)
 
     def entries(self, kind: str, about: Mapping[str, Json]) -> list[Json]:
         """Return what was appended under (kind, about). Raises MalformedInput when the file is damaged."""
         try:
-            data = files.read(self._path(kind, about))
+            data = privatefile.read(self._path(kind, about))
         except NotFound:
             return []
         body, checksum = data[:-_CHECKSUM_CHARACTERS], data[-_CHECKSUM_CHARACTERS:]
@@ -59,12 +59,12 @@ class AnswerJournal:
     def append(self, kind: str, about: Mapping[str, Json], entry: Json) -> None:
         """Add an entry. When this returns it is durable."""
         value: list[Json] = [*self.entries(kind, about), entry]
-        files.replace(self._path(kind, about), _checked({"about": dict(about), "value": value}))
+        privatefile.replace(self._path(kind, about), _checked({"about": dict(about), "value": value}))
 
     def _path(self, kind: str, about: Mapping[str, Json]) -> Path:
         if not self._folder.is_dir():
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            files.sync_directory(self._folder.parent)
+            privatefile.sync_directory(self._folder.parent)
         return self._folder / f"{kind}-{canonical.digest(about)}"
 
 

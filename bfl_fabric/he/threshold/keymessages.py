@@ -17,6 +17,7 @@ import numpy as np
 
 from bfl_chaincode.api import canonical
 from bfl_fabric.errors import ConfigurationError, MalformedInput
+from bfl_fabric.he import transportkey
 from bfl_fabric.he.lattice.messages import (
     Expansion,
     Header,
@@ -32,7 +33,6 @@ from bfl_fabric.he.lattice.messages import (
 from bfl_fabric.he.lattice.parameters import LatticeParameters
 from bfl_fabric.he.lattice.ring import Residues
 from bfl_fabric.he.lattice.threads import each
-from bfl_fabric.he.threshold import transport
 from bfl_fabric.he.threshold.commitments import check_count, commitment
 from bfl_fabric.he.threshold.plan import KeyPlan
 
@@ -83,9 +83,9 @@ def read_key_share(plan: KeyPlan, author: str, data: bytes) -> KeyShare:
     """Read a key share strictly. Raises MalformedInput naming the author."""
     try:
         reader = _opened(plan, Kind.KEY_SHARE, author, data)
-        reader.require_body(transport.PUBLIC_BYTES + _public_bytes(plan))
-        key = reader.bytes(transport.PUBLIC_BYTES)
-        transport.public_key(key)
+        reader.require_body(transportkey.PUBLIC_BYTES + _public_bytes(plan))
+        key = reader.bytes(transportkey.PUBLIC_BYTES)
+        transportkey.public_key(key)
         polynomials, checks = _public(plan, reader)
     except MalformedInput as error:
         raise MalformedInput(f"the key share of {author}: {error}") from error
@@ -118,7 +118,7 @@ def read_dealing(plan: KeyPlan, dealer: str, share_digest: str, data: bytes) -> 
 
 def ciphertext_bytes(plan: KeyPlan) -> int:
     """Return the length of one private share's ciphertext."""
-    return _polynomials_bytes(plan) + transport.OVERHEAD_BYTES
+    return _polynomials_bytes(plan) + transportkey.OVERHEAD_BYTES
 
 
 def encode_private_share(plan: KeyPlan, share: Iterable[Residues]) -> bytes:

@@ -8,8 +8,9 @@ share away. Whether the masks are those of the committed uploads is its caller's
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,11 @@ from bfl_fabric.errors import MalformedInput
 from bfl_fabric.he.lattice.bodies import (
     KeyName,
     RawPolynomial,
-    checked,
     mask_count,
     polynomials_bytes,
     raw_polynomials,
 )
+from bfl_fabric.he.lattice.columns import check_polynomials, checked_columns, rows, zero
 from bfl_fabric.he.lattice.messages import (
     Expansion,
     Header,
@@ -65,7 +66,7 @@ class MaskSum:
     zeros: list[tuple[int, str]] = field(default_factory=list)
     """Attempt and author of each zero."""
     message_digests: list[str] = field(default_factory=list)
-    _rows: list[Residues] = field(default_factory=list)
+    _columns: list[Residues] = field(default_factory=list)
     _seen: set[bytes] = field(default_factory=set)
 
     def add(self, mask: Path) -> None:
@@ -76,38 +77,35 @@ class MaskSum:
             begin_mask(reader, self.parameters)
             _require(header.author not in self.authors, what, "is the second of this participant")
             self._require_alike(header, what)
-            do_each(lambda raw: drop(self._add(reader, raw, what)), raw_masks(reader, self.parameters))
+            self._add(raw_masks(reader, self.parameters), what)
             self.authors.append(header.author)
             self.message_digests.append(reader.digest)
 
-    def add_zero(self, zero: Path) -> list[Residues]:
-        """Check and add a zero; return its polynomials c0. Raises MalformedInput naming its author."""
-        with open_message(zero, self.parameters, Kind.ZERO) as reader:
-            header, what = reader.header, f"the zero of {reader.header.author}"
-            self.key.require(header)
-            begin_zero(reader, self.parameters)
-            name = header.attempt, header.author
-            _require(name not in self.zeros, what, "is the second of this member in this attempt")
-            self._require_alike(header, what)
+    def add_zero(self, zero: Path) -> None:
+        """Check a zero completely and add its masks. Raises MalformedInput naming its author."""
+        with open_message(zero, self.parameters, Kind.ZERO, digested=False) as reader:
+            check_polynomials(self.parameters, self.add_zero_masks(reader))
 
-            def take(raw: RawPolynomial) -> Residues:
-                return self._add(reader, raw, what) if raw.is_mask else checked(reader, raw)
+    def add_zero_masks(self, reader: Reader) -> Iterator[RawPolynomial]:
+        """Check what a zero says and add its masks; return its polynomials c0, which are still to be read."""
+        header, what = reader.header, f"the zero of {reader.header.author}"
+        self.key.require(header)
+        begin_zero(reader, self.parameters)
+        name = header.attempt, header.author
+        _require(name not in self.zeros, what, "is the second of this member in this attempt")
+        self.zeros.append(name)
+        return self._rest(reader, what)
 
-            rows = list(each(take, raw_polynomials(reader, self.parameters)))
-            self.zeros.append(name)
-            return rows[mask_count(self.parameters, header.parameter_count) :]
-
-    def add_sum(self, header: Header, masks: Sequence[Residues]) -> None:
-        """Add the masks of a sum of uploads that was read already."""
-        self._require_alike(header, "the sum")
-        for row, mask in zip(self._rows, masks, strict=True):
-            row += mask
+    def add_sum_masks(self, reader: Reader) -> Iterator[RawPolynomial]:
+        """Add the masks of a sum of uploads; return its polynomials c0, which are still to be read."""
+        return self._rest(reader, "the sum")
 
     def total(self) -> list[Residues]:
         """Return C1, one polynomial uint64[L, N] for each group, transformed. Raises MalformedInput when empty."""
         if self.question is None:
             raise MalformedInput("a sum of no masks")
-        return list(each(self.parameters.ring.reduce, self._rows))
+        ring = self.parameters.ring
+        return list(each(lambda columns: ring.reduce(rows(self.parameters, columns)), self._columns))
 
     def digest(self, total: Sequence[Residues]) -> str:
         """Return the digest of C1 under this key: what holders agree on before they answer."""
@@ -120,9 +118,8 @@ class MaskSum:
         question = Question(header.task_id, header.round, header.parameter_count)
         if self.question is None:
             self.question = question
-            shape = len(self.parameters.primes), self.parameters.degree
             groups = mask_count(self.parameters, question.parameter_count)
-            self._rows = [np.zeros(shape, dtype=np.uint64) for _ in range(groups)]
+            self._columns = [zero(self.parameters, self.parameters.degree) for _ in range(groups)]
         _require(
             question == self.question,
             what,
@@ -130,14 +127,25 @@ class MaskSum:
             f"of {self.question.task_id} round {self.question.round} with {self.question.parameter_count}",
         )
 
-    def _add(self, reader: Reader, raw: RawPolynomial, what: str) -> Residues:
-        mask = checked(reader, raw)
-        before = len(self._seen)
-        self._seen.add(raw.data[:_FRESH_BYTES])
-        # one step, because masks are looked at in several threads
-        _require(len(self._seen) > before, what, "repeats another mask: it is a copy")
-        np.add(self._rows[raw.number], mask, out=self._rows[raw.number])
-        return mask
+    def _rest(self, reader: Reader, what: str) -> Iterator[RawPolynomial]:
+        self._require_alike(reader.header, what)
+        polynomials = raw_polynomials(reader, self.parameters)
+        self._add(islice(polynomials, len(self._columns)), what)
+        return polynomials
+
+    def _add(self, masks: Iterable[RawPolynomial], what: str) -> None:
+        def add(raw: RawPolynomial) -> None:
+            total = self._columns[raw.number]
+            np.add(total, checked_columns(self.parameters, raw), out=total)
+
+        do_each(add, self._fresh(masks, what))
+
+    def _fresh(self, masks: Iterable[RawPolynomial], what: str) -> Iterator[RawPolynomial]:
+        for raw in masks:
+            start = raw.data[:_FRESH_BYTES]
+            _require(start not in self._seen, what, "repeats another mask: it is a copy")
+            self._seen.add(start)
+            yield raw
 
 
 def begin_mask(reader: Reader, parameters: LatticeParameters) -> None:
@@ -171,10 +179,6 @@ def raw_masks(reader: Reader, parameters: LatticeParameters) -> Iterator[RawPoly
     for number in range(mask_count(parameters, reader.header.parameter_count)):
         yield RawPolynomial(number, True, parameters.degree, reader.raw_polynomial(parameters.degree))
     reader.require_end()
-
-
-def drop(_: object) -> None:
-    """Take a result that is not needed."""
 
 
 def _require(holds: bool, what: str, problem: str) -> None:

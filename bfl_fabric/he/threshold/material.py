@@ -15,7 +15,7 @@ import numpy as np
 from bfl_fabric.he.lattice.randomness import Stream
 from bfl_fabric.he.lattice.ring import Residues
 from bfl_fabric.he.threshold.plan import KeyPlan
-from bfl_fabric.he.threshold.transport import TransportKey
+from bfl_fabric.he.transportkey import TransportKey
 
 _ROOT, _SECRET, _ERROR, _CHECK_ERROR, _SHARING, _TRANSPORT = (
     f"bfl-fabric member {what} v1"

@@ -2,12 +2,11 @@
 
 Decides the states: OPEN (the seed is there), FINISHED (the combined share is there, the seed still explains a failed
 drill), IN_USE (something was opened: the seed is gone for good), BURNT (the share is gone, the seed may be shown).
-Layout: magic, version, length, canonical JSON of what is not secret, seed, noise key, share, SHA-256.
+In its frame: length (u32), canonical JSON of what is not secret, seed, noise key, share.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from dataclasses import dataclass, field, replace
@@ -17,14 +16,12 @@ from pathlib import Path
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json
 from bfl_fabric.errors import KeyHolderRefused, MalformedInput
-from bfl_fabric.he.threshold import files
+from bfl_fabric.he.privatefile import Frame
 from bfl_fabric.he.threshold.plan import KeyPlan
 
-MAGIC = b"BFLT"
-VERSION = 1
-_PREFIX = struct.Struct("<4sII")
+FRAME = Frame(b"BFLT", 1, "key member's secret file", "restore it from its backup")
+_LENGTH = struct.Struct("<I")
 _SEED_BYTES = 32
-_CHECKSUM_BYTES = 32
 _GONE = bytes(_SEED_BYTES)
 
 
@@ -83,8 +80,7 @@ class MemberFile:
                 "joint_key_digest": self.joint_key_digest,
             }
         )
-        body = _PREFIX.pack(MAGIC, VERSION, len(head)) + head + self.seed + self.noise_key + self.share
-        return body + hashlib.sha256(body).digest()
+        return FRAME.around(_LENGTH.pack(len(head)) + head + self.seed + self.noise_key + self.share)
 
 
 def read(path: Path) -> MemberFile:
@@ -95,16 +91,11 @@ def read(path: Path) -> MemberFile:
         KeyHolderRefused: others may read it.
         MalformedInput: it is damaged, or of another version.
     """
-    data = files.read(path)
-    body, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
-    if len(body) < _PREFIX.size or hashlib.sha256(body).digest() != checksum:
-        raise MalformedInput(f"the secret file {path.name} is damaged; restore it from its backup")
-    magic, version, head_bytes = _PREFIX.unpack_from(body)
-    if (magic, version) != (MAGIC, VERSION):
-        raise MalformedInput(f"{path.name} is no key member's secret file of this version")
-    rest = body[_PREFIX.size + head_bytes :]
+    content = FRAME.read(path)
+    (head_bytes,) = _LENGTH.unpack_from(content)
+    head, rest = content[_LENGTH.size :][:head_bytes], content[_LENGTH.size + head_bytes :]
     seed, noise_key, share = rest[:_SEED_BYTES], rest[_SEED_BYTES : 2 * _SEED_BYTES], rest[2 * _SEED_BYTES :]
-    return _with_head(canonical.parse(body[_PREFIX.size :][:head_bytes]), seed, noise_key, share)
+    return _with_head(canonical.parse(head), seed, noise_key, share)
 
 
 def _with_head(head: Json, seed: bytes, noise_key: bytes, share: bytes) -> MemberFile:

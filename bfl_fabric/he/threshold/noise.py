@@ -38,5 +38,19 @@ def wide_integers(
 
 def residues_of(ring: Ring, high: NDArray[np.int64], low: NDArray[np.int64]) -> Residues:
     """Return the integers high·2^50 + low modulo each prime, uint64[L, count]."""
+    return ring.residues(_words(ring, high, low))
+
+
+def smudged(ring: Ring, rows: Residues, high: NDArray[np.int64], low: NDArray[np.int64]) -> Residues:
+    """Return residues uint64[L, count] plus the integers high·2^50 + low, reduced once."""
+    total = _words(ring, high, low)
+    total += rows.view(np.int64)
+    return ring.residues(total)
+
+
+def _words(ring: Ring, high: NDArray[np.int64], low: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return numbers below 2^62 that are the integers modulo each prime, int64[L, count]."""
     radix = np.array([[pow(2, SPLIT_BITS, prime)] for prime in ring.primes], dtype=np.int64)
-    return ring.residues(high * radix + low)
+    total = high * radix
+    total += low
+    return total

@@ -8,7 +8,7 @@ from pathlib import Path
 from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.domain.ports import AggregationScheme, CeremonyPlan, SecretOpener
 from bfl_fabric.errors import ConfigurationError
-from bfl_fabric.he.isolation import WorkerLimits, WorkerProcess
+from bfl_fabric.he.isolation import StartWorker, WorkerLimits, WorkerProcess
 from bfl_fabric.he.lattice.terms import LatticeTerms
 from bfl_fabric.he.threshold import keymessages
 from bfl_fabric.he.threshold.ceremony import MemberCeremony
@@ -20,13 +20,13 @@ from bfl_fabric.he.threshold.scheme import JointScheme
 class ThresholdProvider:
     """Makes ceremonies, schemes and holders. Each ceremony and each holder has a worker process of its own."""
 
-    def __init__(self, limits: WorkerLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: WorkerLimits, start: StartWorker = WorkerProcess) -> None:
+        self._limits, self._start = limits, start
 
     def ceremony(self, terms: EncryptionTerms, plan: CeremonyPlan, secret_path: Path) -> MemberCeremony:
         """Raises ConfigurationError for a plan that cannot be."""
         checked = KeyPlan.of(LatticeTerms.of(terms).parameters, plan)
-        return MemberCeremony(checked, plan.me, secret_path, WorkerProcess(self._limits))
+        return MemberCeremony(checked, plan.me, secret_path, self._start(self._limits))
 
     def joint_key(self, terms: EncryptionTerms, plan: CeremonyPlan, shares: Mapping[str, bytes]) -> bytes:
         """Return the joint key of these public shares. Raises MalformedInput."""
@@ -40,7 +40,7 @@ class ThresholdProvider:
 
     def holder(self, terms: EncryptionTerms, joint_key: bytes, secret_path: Path) -> MemberHolder:
         """Raises KeyHolderRefused, MalformedInput or NotFound when the file is no share of that joint key."""
-        return MemberHolder(LatticeTerms.of(terms), joint_key, secret_path, WorkerProcess(self._limits))
+        return MemberHolder(LatticeTerms.of(terms), joint_key, secret_path, self._start(self._limits))
 
     def create_key(self, terms: EncryptionTerms, epoch: int, secret_path: Path) -> bytes:
         """No single party makes a key here. Raises ConfigurationError."""

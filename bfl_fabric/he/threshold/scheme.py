@@ -21,13 +21,13 @@ from bfl_fabric.he.lattice.bodies import (
     RawPolynomial,
     begin_sum,
     begin_upload,
-    checked,
     mask_count,
     polynomials,
     polynomials_bytes,
     raw_polynomials,
 )
-from bfl_fabric.he.lattice.channels import message_polynomial, opened_values
+from bfl_fabric.he.lattice.channels import message_polynomial
+from bfl_fabric.he.lattice.columns import check_polynomials, checked_columns
 from bfl_fabric.he.lattice.messages import (
     HEADER_BYTES,
     Header,
@@ -40,14 +40,15 @@ from bfl_fabric.he.lattice.randomness import Stream
 from bfl_fabric.he.lattice.ring import Residues
 from bfl_fabric.he.lattice.sums import inspected_sum, sum_of, sum_of_sums, upload_header
 from bfl_fabric.he.lattice.terms import LatticeTerms
-from bfl_fabric.he.lattice.threads import do_each, each
+from bfl_fabric.he.lattice.threads import do_each
 from bfl_fabric.he.scoring.directions import draw_plan
 from bfl_fabric.he.scoring.plan import DirectionPlan
 from bfl_fabric.he.scoring.scalars import base_scalars
 from bfl_fabric.he.scoring.shares import ScoreShare, combine, read_share
 from bfl_fabric.he.threshold import keymessages, masks
+from bfl_fabric.he.threshold.combination import opened_sum
 from bfl_fabric.he.threshold.encryption import JointEncryptor
-from bfl_fabric.he.threshold.masks import MaskSum, drop
+from bfl_fabric.he.threshold.masks import MaskSum
 from bfl_fabric.he.threshold.proof import Statement, read_rest, verify
 from bfl_fabric.he.threshold.shares import read_share as read_sum_share
 from bfl_fabric.he.threshold.shares import share_header
@@ -122,7 +123,7 @@ class JointScheme:
             seen = set[bytes]()
 
             def check(raw: RawPolynomial) -> None:
-                checked(reader, raw)
+                checked_columns(self._parameters, raw)
                 if raw.is_mask:
                     seen.add(raw.data)
 
@@ -150,7 +151,7 @@ class JointScheme:
         with open_message(path, self._parameters, Kind.MASK) as reader:
             self._begin(reader)
             masks.begin_mask(reader, self._parameters)
-            do_each(lambda raw: drop(checked(reader, raw)), masks.raw_masks(reader, self._parameters))
+            check_polynomials(self._parameters, masks.raw_masks(reader, self._parameters))
             return upload_header(reader)
 
     def aggregate(self, uploads: Iterable[Path]) -> bytes:
@@ -184,13 +185,8 @@ class JointScheme:
             KeyHolderRefused: a share of the active set is missing, or they do not open to a well-formed sum.
         """
         self._require_epoch(opening.epoch)
-        missing = [member for member in opening.active if member not in shares]
-        if missing or len(opening.active) != self.joint_key.plan.threshold:
-            raise KeyHolderRefused(
-                f"the share of {', '.join(missing) or 'part of the active set'} is missing"
-            )
-        running = MaskSum(self._parameters, self._key)
-        with open_message(aggregate, self._parameters, Kind.SUM) as reader:
+        self._require_active(opening, shares)
+        with open_message(aggregate, self._parameters, Kind.SUM, digested=False) as reader:
             self._begin(reader)
             begin_sum(reader, self._parameters)
             header = reader.header
@@ -198,17 +194,11 @@ class JointScheme:
                 (header.task_id, header.round) == (opening.task_id, opening.round),
                 f"the sum is of {header.task_id} round {header.round}",
             )
-            rows = list(polynomials(reader, self._parameters))
-        groups = mask_count(self._parameters, header.parameter_count)
-        running.add_sum(header, rows[:groups])
-        total = rows[groups:]
-        for zero in zeros:
-            _add_all(total, running.add_zero(zero))
-        digest = running.digest(running.total())
-        for member in opening.active:
-            expected = share_header(self._parameters, opening, member, header.parameter_count, digest)
-            _add_all(total, read_sum_share(self._parameters, shares[member], expected))
-        return self._opened(total, header)
+            values = opened_sum(self._parameters, self._key, opening, reader, zeros, shares)
+        bound = header.weight * self._terms.levels
+        if values.max() > bound or values.min() < -bound:
+            raise KeyHolderRefused("it does not open to a well-formed sum")
+        return values
 
     def score(self, upload: Path, direction: NDArray[np.int8]) -> bytes:
         """A threshold scheme has no score ciphertexts: members answer on the masks (`score_share`)."""
@@ -330,20 +320,6 @@ class JointScheme:
                 f"the share of {', '.join(missing) or 'part of the active set'} is missing"
             )
 
-    def _opened(self, total: Sequence[Residues], header: Header) -> NDArray[np.int64]:
-        parameters, per = self._parameters, self._parameters.values_per_polynomial()
-
-        def one(item: tuple[int, Residues]) -> NDArray[np.int64]:
-            number, rows = item
-            count = min(per, header.parameter_count - number * per)
-            return opened_values(parameters, self._ring.reduce(rows), parameters.noise_bound, count)
-
-        values = np.concatenate(list(each(one, enumerate(total))))
-        bound = header.weight * self._terms.levels
-        if values.max() > bound or values.min() < -bound:
-            raise KeyHolderRefused("it does not open to a well-formed sum")
-        return values
-
     def _begin(self, reader: Reader) -> None:
         if reader.header.kind is Kind.SUM:
             self._require_epoch(reader.header.epoch)
@@ -354,8 +330,3 @@ class JointScheme:
     def _require_epoch(self, epoch: int) -> None:
         if epoch != self._key.epoch:
             raise MalformedInput(f"it is for key epoch {epoch}, the joint key is of epoch {self._key.epoch}")
-
-
-def _add_all(total: Sequence[Residues], rows: Sequence[Residues]) -> None:
-    for sums, row in zip(total, rows, strict=True):
-        sums += row

@@ -7,31 +7,17 @@ the one after it, blame that does not suffice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bfl_chaincode.api import canonical
-from bfl_chaincode.api.records import PACKED_SCHEME, EncryptionTerms, ShareSubject, to_json
+from bfl_chaincode.api.records import PACKED_SCHEME, ShareSubject
 from bfl_fabric.domain.ports import CeremonyPlan, OpeningTerms
-from bfl_fabric.testing.scheme import SCHEME_NAME, PlainProvider, plain_parameters_digest
-from bfl_fabric.testing.threshold import JointKey
 from tests.chaincode.scenario import COORDINATOR, KEY_HOLDER, TASK
 from tests.chaincode.shared_scenario import MEMBERS, SHARE_SECONDS, SHARED_TERMS, THRESHOLD
 from tests.unit.audit.honest_run import HonestRun, node, sha256
 
 CULPRIT = "EpsilonMSP"
 SILENT = "BetaMSP"
-
-
-class JointProvider(PlainProvider):
-    """The scheme without secrecy, which can add public key shares up as the real one can."""
-
-    def joint_key(self, terms: EncryptionTerms, plan: CeremonyPlan, shares: Mapping[str, bytes]) -> bytes:
-        parameters = plain_parameters_digest(terms.value_bits, terms.clip, terms.max_total_weight)
-        total = sha256(b"".join(shares[name] for name in plan.members))
-        of_plan = (plan.task_id, plan.epoch, plan.members, plan.threshold)
-        return canonical.dump(to_json(JointKey(SCHEME_NAME, parameters, total, *of_plan)))
 
 
 def holder(msp_id: str) -> Any:
@@ -46,7 +32,6 @@ class SharedRun(HonestRun):
 
     def __init__(self, store: Path, **changes: Any) -> None:
         super().__init__(store, **changes)
-        self.provider = JointProvider("audit")
         self.joint_keys: dict[int, bytes] = {}
         self.members: dict[int, tuple[str, ...]] = {}
         self.holders: dict[tuple[str, int], Any] = {}

@@ -1,8 +1,8 @@
-"""The audit of joint and packed keys with the product's own encryption."""
+"""The audit of joint and packed keys with the product's own encryption, all of it in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import pytest
 
 from bfl_chaincode.api.records import (
     DecryptionShare,
-    EncryptionTerms,
     KeyCommitment,
     Round,
     ScoreSheet,
@@ -20,23 +19,12 @@ from bfl_chaincode.api.records import (
 )
 from bfl_fabric.audit.findings import Check
 from bfl_fabric.domain.ports import CeremonyPlan
-from bfl_fabric.he.lattice.terms import LatticeTerms
 from bfl_fabric.he.provider import EncryptionSchemes, parameters_digest
-from bfl_fabric.he.threshold import keymessages
-from bfl_fabric.he.threshold.plan import KeyPlan
 from tests.chaincode.scenario import TASK
 from tests.chaincode.shared_scenario import MEMBERS, THRESHOLD
 from tests.unit.audit.honest_run import ARITHMETIC, PARAMETERS, HonestRun
 from tests.unit.audit.shared_run import PackedRun, SharedRun
-
-
-class Schemes(EncryptionSchemes):
-    """With the sum of key shares, as long as the provider has none itself."""
-
-    def joint_key(self, terms: EncryptionTerms, plan: CeremonyPlan, shares: Mapping[str, bytes]) -> bytes:
-        whole = KeyPlan.of(LatticeTerms.of(terms).parameters, plan)
-        read = {name: keymessages.read_key_share(whole, name, share) for name, share in shares.items()}
-        return keymessages.encode_joint_key(whole, read)
+from tests.unit.he.packed.samples import InProcess
 
 
 class EncryptedRun(SharedRun):
@@ -60,7 +48,7 @@ class EncryptedRun(SharedRun):
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedRun]:
-    schemes = Schemes()
+    schemes = EncryptionSchemes(start=InProcess)
     yield EncryptedRun(tmp_path_factory.mktemp("encrypted"), schemes).whole()
     schemes.close()
 
@@ -157,7 +145,7 @@ class PackedEncryptedRun(PackedRun):
 
 
 def test_a_run_under_a_real_packed_key_passes(tmp_path: Path) -> None:
-    schemes = Schemes()
+    schemes = EncryptionSchemes(start=InProcess)
     try:
         run = PackedEncryptedRun(tmp_path, schemes).whole()
         run.opener.close()

@@ -10,7 +10,7 @@ import pytest
 import tenseal
 from tenseal import sealapi
 
-from bfl_fabric.errors import MalformedInput
+from bfl_fabric.errors import KeyHolderRefused, MalformedInput
 from bfl_fabric.he import secretfile
 from bfl_fabric.he.ckks import CkksOpener, CkksScheme
 from bfl_fabric.he.gate import read_message
@@ -124,6 +124,39 @@ def test_the_difference_of_two_opened_sums_gives_away_no_word_either(
     assert (guess == secret[0]).mean() == 0.0
 
 
+# --- asking again ---------------------------------------------------------------------------------------
+
+
+def test_a_repeated_query_of_a_changed_sum_gives_the_same_values_and_averages_no_noise_away(
+    scheme: CkksScheme,
+    opener: CkksOpener,
+    seal: SealContext,
+    public_key: bytes,
+    secret_path: Path,
+    written: Written,
+) -> None:
+    """Whoever adds encryptions of zero to a sum and has it opened again and again would find its noise, were it shown.
+
+    Inside, the mean of 32 answers is nearer to that noise by √32; what is shown are the same integers every time.
+    """
+    paths = [written.file(scheme.encrypt(name(who), 1, 3, some_values(4096, 3, ord(who)))) for who in "ab"]
+    message = scheme.aggregate(paths)
+    expected = some_values(4096, 3, ord("a")) + some_values(4096, 3, ord("b"))
+    (words,) = read_message(message, PARAMETERS, Kind.SUM).chunks()
+    encryptor = seal.encryptor(read_message(public_key, PARAMETERS, Kind.PUBLIC_KEY).public_key())
+    decryptor = seal.decryptor(secretfile.read(secret_path, PARAMETERS).secret)
+    noise, found, shown = decryptor.coefficients(words) - expected, [], set()
+    for number in range(32):
+        changed = RING.add(words, encryptor.encrypt(np.zeros(4096, dtype=np.int64)))
+        asked = written.file(
+            message[:HEADER_BYTES] + pack(changed, PARAMETERS.residue_bits), f"asked-{number}"
+        )
+        shown.add(opener.open_sum(asked, 2).tobytes())
+        found.append(decryptor.coefficients(changed) - expected)
+    assert shown == {expected.tobytes()}
+    assert np.std(np.mean(found, axis=0) - noise) < np.std(found[0] - noise) / 5
+
+
 # --- known limits: they hold until uploads carry proofs; docs/encryption.md names them -------------------
 
 
@@ -144,6 +177,20 @@ def test_known_limit_a_silo_that_shifts_its_mask_reads_the_key_from_the_opened_s
     assert (guess == secretfile.read(secret_path, PARAMETERS).secret[0]).all()
 
 
+def test_known_limit_two_sums_that_differ_by_one_update_tell_it(
+    scheme: CkksScheme, opener: CkksOpener, written: Written
+) -> None:
+    """The opener does what it is asked: that a round is opened once, for the sealed set, is the ledger's rule."""
+    values = [some_values(100, 3, seed) for seed in range(3)]
+    paths = [
+        written.file(scheme.encrypt(name(who), 1, 3, part)) for who, part in zip("abc", values, strict=True)
+    ]
+    whole, part = (written.file(scheme.aggregate(chosen)) for chosen in (paths, paths[:2]))
+    assert (opener.open_sum(whole, 3) - opener.open_sum(part, 2) == values[2]).all()
+    with pytest.raises(KeyHolderRefused, match="of 2 members, the ledger says 3"):
+        opener.open_sum(part, 3)
+
+
 # --- what an outsider sees ----------------------------------------------------------------------------
 
 
@@ -153,6 +200,33 @@ def test_an_upload_without_the_key_looks_unrelated_to_its_values(scheme: CkksSch
     polynomials = np.concatenate([chunk[0] for chunk in read_message(data, PARAMETERS, Kind.UPDATE).chunks()])
     assert abs(np.corrcoef(polynomials.astype(np.float64), values)[0, 1]) < 0.05
     assert abs(polynomials.astype(np.float64).mean() / PARAMETERS.data_prime - 0.5) < 0.02
+
+
+def test_an_aggregator_with_a_silo_sees_noise(
+    scheme: CkksScheme, seal: SealContext, secret_path: Path
+) -> None:
+    """They have all uploads and one of the updates, and make keys of their own: correlation below 0.02.
+
+    The same steps with the key of the task give the other update.
+    """
+    values = [some_values(4096 * 32, 100, seed) for seed in range(2)]
+    victim, own = (
+        list(read_message(scheme.encrypt(name(who), 1, 100, part), PARAMETERS, Kind.UPDATE).chunks())
+        for who, part in zip("ab", values, strict=True)
+    )
+    prime = np.uint64(PARAMETERS.data_prime)
+    differences = [RING.add(one, (prime - other) % prime) for one, other in zip(victim, own, strict=True)]
+
+    def correlation(secret: Residues) -> float:
+        decryptor = seal.decryptor(secret)
+        opened = np.concatenate([decryptor.coefficients(words) for words in differences])
+        return float(np.corrcoef(opened + values[1], values[0])[0, 1])
+
+    assert correlation(secretfile.read(secret_path, PARAMETERS).secret) > 0.9999
+    # 131,072 values: the correlation of noise has a standard deviation of 0.0028
+    assert abs(correlation(seal.generate()[0])) < 0.02
+    seen = np.concatenate([words[0] for words in differences]).astype(np.float64)
+    assert abs(np.corrcoef(seen, values[0])[0, 1]) < 0.02
 
 
 def test_another_key_opens_nothing(scheme: CkksScheme, seal: SealContext) -> None:

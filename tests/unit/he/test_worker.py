@@ -211,7 +211,7 @@ def test_the_parent_process_never_loads_tenseal_to_open_or_encrypt(tmp_path: Pat
 def test_a_refused_secret_leaves_no_worker_behind(tmp_path: Path, public_key: bytes) -> None:
     provider = CkksProvider(WorkerLimits())
     before = children()
-    with pytest.raises(Exception, match="there is no secret key file"):
+    with pytest.raises(Exception, match="there is no secret file"):
         provider.secret(TERMS, public_key, tmp_path / "none")
     assert children() == before
 

@@ -68,14 +68,15 @@ def refused(title: str) -> tuple[bytes, LatticeParameters, Kind, str]:
     row = REFUSED[title]
     data = message_of(row["base"])
     for edit in row["edits"]:
-        data = _edited(data, edit)
+        data = edited(data, edit)
     kind = Kind[row.get("expected", MESSAGES[row["base"]]["fields"]["kind"])]
     return data, parameters_of(row["base"]), kind, row["refusal"]
 
 
-def _edited(data: bytes, edit: dict[str, Any]) -> bytes:
+def edited(data: bytes, edit: dict[str, Any]) -> bytes:
+    """Return a message after one edit of a row."""
     if "at" in edit:
-        patch, start = bytes.fromhex(edit["hex"]), int(edit["at"])
+        patch, start = bytes.fromhex(edit["hex"]) * int(edit.get("times", 1)), int(edit["at"])
         return data[:start] + patch + data[start + len(patch) :]
     if "swap" in edit:
         first, second, size = (int(number) for number in edit["swap"])

@@ -15,6 +15,7 @@ from bfl_fabric.he.frames import Head
 from bfl_fabric.he.isolation import WorkerLimits, WorkerProcess
 from bfl_fabric.he.lattice.parameters import (
     PACKED_S16,
+    PACKED_S16K,
     PACKED_S20K,
     PACKED_S24,
     PACKED_SMALL,
@@ -24,12 +25,14 @@ from bfl_fabric.he.lattice.parameters import (
 from bfl_fabric.he.packed.backend import BackEndName
 from bfl_fabric.he.packed.operations import PackedOperations
 from bfl_fabric.he.packed.scheme import PackedMember, PackedOpener, PackedProvider, PackedScheme
+from bfl_fabric.he.threshold.operations import ThresholdOperations
 
-SETS = (PACKED_S16, PACKED_S24, PACKED_S20K, PACKED_SMALL, PACKED_WIDE)
+SETS = (PACKED_S16, PACKED_S24, PACKED_S20K, PACKED_S16K, PACKED_SMALL, PACKED_WIDE)
 BITS_AND_WEIGHT = {
     "packed-s16": (16, 10),
     "packed-s24": (24, 10),
     "packed-s20k": (20, 1000),
+    "packed-s16k": (16, 16_000),
     "packed-small": (18, 10),
     "packed-wide": (16, 32_768),
 }
@@ -41,7 +44,7 @@ class InProcess(WorkerProcess):
 
     def __init__(self, limits: WorkerLimits) -> None:
         super().__init__(limits)
-        self._operations = PackedOperations().by_name()
+        self._operations = {**PackedOperations().by_name(), **ThresholdOperations().by_name()}
 
     def ask(self, head: Head, payload: bytes = b"") -> tuple[Head, bytes]:
         return self._operations[str(head["operation"])](head, payload)

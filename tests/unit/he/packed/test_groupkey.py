@@ -200,7 +200,7 @@ def test_a_damaged_transport_file_is_refused(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "key").read_bytes())
     data[20] ^= 1
     (tmp_path / "key").write_bytes(data)
-    with pytest.raises(MalformedInput, match="is damaged, or something else"):
+    with pytest.raises(MalformedInput, match="the transport key file key is damaged"):
         transportfile.read(tmp_path / "key")
 
 

@@ -111,6 +111,13 @@ def test_no_field_of_a_sum_can_be_another(change: dict[str, object], words: str,
         group.scheme.add_sums([honest, edited])
 
 
+@pytest.mark.parametrize("missing", [1, HEADER_BYTES])
+def test_a_sum_without_its_last_bytes_is_refused_before_its_table_is_read(missing: int, group: Group) -> None:
+    data = group.sum([group.upload(some_values(10), f"silo-{who}") for who in "ab"]).read_bytes()
+    with pytest.raises(MalformedInput, match="too few for its 2 members"):
+        group.scheme.inspect_aggregate(group.file(data[:-missing]))
+
+
 @pytest.mark.parametrize(
     ("offset", "patch", "words"),
     [

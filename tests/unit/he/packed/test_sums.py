@@ -101,6 +101,31 @@ def test_the_sum_of_any_members_opens_to_the_sum_of_their_values(
     assert (opened == sum(values[index] for index in chosen)).all()
 
 
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+@pytest.mark.parametrize("parameters", SETS, ids=lambda item: item.name)
+def test_any_members_weights_and_lengths_sum_exactly_in_any_grouping(
+    parameters: LatticeParameters, group_of: Callable[[LatticeParameters], Group], data: st.DataObject
+) -> None:
+    group, per = group_of(parameters), parameters.values_per_polynomial()
+    allowed = BITS_AND_WEIGHT[parameters.name][1]
+    weights = data.draw(st.lists(st.integers(1, allowed // 4), min_size=2, max_size=4))
+    count = data.draw(st.integers(1, 200) | st.integers(per - 40, per + 40))
+    values = [
+        some_values(count, weight, seed=seed, parameters=parameters) for seed, weight in enumerate(weights)
+    ]
+    uploads = [
+        group.upload(part, f"silo-{index}", weight, back_end=data.draw(st.sampled_from(BACK_ENDS)))
+        for index, (part, weight) in enumerate(zip(values, weights, strict=True))
+    ]
+    cut = data.draw(st.integers(1, len(uploads) - 1))
+    order = data.draw(st.permutations(uploads))
+    total = group.file(group.scheme.add_sums([group.sum(order[cut:]), group.sum(order[:cut])]))
+    assert total.read_bytes() == group.scheme.aggregate(uploads)
+    opener = group.opener(data.draw(st.sampled_from(BACK_ENDS)))
+    assert (opener.open_sum(total, len(uploads)) == sum(values)).all()
+
+
 def test_a_sum_names_its_members_in_the_order_of_their_ids(
     crowd: Crowd,
 ) -> None:

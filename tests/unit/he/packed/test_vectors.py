@@ -22,7 +22,7 @@ from bfl_fabric.he.packed import groupkey
 from bfl_fabric.he.packed.backend import BackEndName, encrypted_polynomials, secret_factor
 from bfl_fabric.he.packed.groupkey import GroupKey
 from bfl_fabric.he.packed.scheme import PackedScheme
-from bfl_fabric.he.threshold.transport import TransportKey
+from bfl_fabric.he.transportkey import TransportKey
 from tests.unit.he.packed.samples import Group, terms
 
 FILE = Path(__file__).parents[3] / "vectors" / "he" / "lattice" / "packed.json"

@@ -25,6 +25,12 @@ from bfl_fabric.he.threshold.operations import ThresholdOperations
 from bfl_fabric.he.threshold.plan import KeyPlan
 from bfl_fabric.he.threshold.scheme import JointScheme
 
+SMALL = LatticeParameters(
+    "threshold-small", "threshold", 4096, (67043329, 66994177), (16760833, 16736257), 0, 1, polynomials_per_mask=2,
+    max_members=16, max_holders=5, smudge_bits=44, reserved_coefficients=64,
+)  # fmt: skip
+"""The smallest ring that the security table has, for tests that hold many rounds; no task can name it."""
+
 TASK = "retinopathy-1"
 WEIGHT = 100
 LEVELS = 2**15 - 1
@@ -103,12 +109,13 @@ class Federation:
 
 @dataclass
 class Round:
-    """Uploads of one round in files, with what belongs to them."""
+    """Uploads of one round in files, with what belongs to them; a silo that `weights` does not name has weight 1."""
 
     federation: Federation
     folder: Path
     values: dict[str, NDArray[np.int64]]
     number: int = 1
+    weights: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -116,7 +123,12 @@ class Round:
         self.uploads = {
             name: self.file(
                 f"upload-{name}",
-                self.scheme.encrypt(UpdateName(TASK, self.number, name), self.federation.epoch, 1, values),
+                self.scheme.encrypt(
+                    UpdateName(TASK, self.number, name),
+                    self.federation.epoch,
+                    self.weights.get(name, 1),
+                    values,
+                ),
             )
             for name, values in self.values.items()
         }

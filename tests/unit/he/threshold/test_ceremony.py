@@ -11,11 +11,12 @@ import pytest
 
 from bfl_fabric.domain.ports import CeremonyPlan
 from bfl_fabric.errors import ConfigurationError, DealingRefused, KeyHolderRefused, MalformedInput
+from bfl_fabric.he import transportkey
 from bfl_fabric.he.lattice.messages import HEADER_BYTES, encode_polynomial
 from bfl_fabric.he.lattice.parameters import THRESHOLD_T16
 from bfl_fabric.he.lattice.randomness import ERROR_BOUND
 from bfl_fabric.he.lattice.ring import Residues
-from bfl_fabric.he.threshold import blame, keymessages, memberfile, transport
+from bfl_fabric.he.threshold import blame, keymessages, memberfile
 from bfl_fabric.he.threshold.commitments import commitment, error_bounds, require_committed
 from bfl_fabric.he.threshold.material import Material
 from bfl_fabric.he.threshold.memberfile import State
@@ -307,45 +308,13 @@ def test_a_burnt_epoch_has_no_share_any_more(tmp_path: Path) -> None:
         federation.ceremony("A").finish(federation.shares, federation.dealings)
 
 
-# --- a rogue key -------------------------------------------------------------------------------------
-
-
-def test_a_last_mover_who_sees_the_others_makes_the_key_its_own_and_a_commitment_stops_it(
-    tmp_path: Path,
-) -> None:
-    """B publishes b* minus the others' sum: the joint key is b*, whose secret B knows alone.
-
-    Nothing in the bytes tells. What tells is the digest that B must have committed before it saw any share: it
-    cannot be the digest of a message that depends on them. The ledger refuses a reveal that differs from it.
-    """
-    federation = begun(tmp_path)
-    plan = federation.plan
-    mine = Material(plan, "B", bytes(32))
-    committed = key_share_of(mine)
-    read = {
-        member: keymessages.read_key_share(plan, member, federation.shares[member]) for member in ("A", "C")
-    }
-    rogue = [
-        RING.subtract(own, RING.add(read["A"].polynomials[number], read["C"].polynomials[number]))
-        for number, own in enumerate(mine.public_share())
-    ]
-    revealed = keymessages.encode_key_share(plan, "B", mine.transport.public, rogue, mine.checks())
-    joint = keymessages.encode_joint_key(plan, {**read, "B": keymessages.read_key_share(plan, "B", revealed)})
-    taken = keymessages.read_joint_key(THRESHOLD_T16, joint)
-    assert all(
-        (ours == theirs).all() for ours, theirs in zip(taken.polynomials, mine.public_share(), strict=True)
-    )
-
-    assert keymessages.digest_of(revealed) != keymessages.digest_of(committed)
-
-
 # --- transport -----------------------------------------------------------------------------------------
 
 
 def test_transport_is_bound_to_its_purpose_and_its_recipient() -> None:
-    key, other = (transport.TransportKey.from_bytes(bytes([byte]) * 96) for byte in (1, 2))
-    data = transport.encrypt(b"share", key.public, b"from A to B")
-    assert len(data) == len(b"share") + transport.OVERHEAD_BYTES
+    key, other = (transportkey.TransportKey.from_bytes(bytes([byte]) * 96) for byte in (1, 2))
+    data = transportkey.encrypt(b"share", key.public, b"from A to B")
+    assert len(data) == len(b"share") + transportkey.OVERHEAD_BYTES
     assert key.decrypt(data, b"from A to B") == b"share"
     for who, purpose in ((other, b"from A to B"), (key, b"from A to C")):
         with pytest.raises(MalformedInput, match="cannot be decrypted"):
@@ -356,9 +325,9 @@ def test_transport_is_bound_to_its_purpose_and_its_recipient() -> None:
 
 
 def test_a_transport_key_that_is_none_is_refused() -> None:
-    for hostile in (b"", bytes(10), b"\xff" * transport.PUBLIC_BYTES):
+    for hostile in (b"", bytes(10), b"\xff" * transportkey.PUBLIC_BYTES):
         with pytest.raises(MalformedInput, match="transport key"):
-            transport.public_key(hostile)
+            transportkey.public_key(hostile)
 
 
 def key_share_of(material: Material) -> bytes:
@@ -388,7 +357,7 @@ def with_row(federation: Federation, dealer: str, recipient: str, plaintext: byt
     }
     rows = keymessages.read_dealing(plan, dealer, read[dealer].digest, federation.dealings[dealer])
     binding = keymessages.share_binding(plan, dealer, recipient, read[dealer].digest, read[recipient].digest)
-    rows[recipient] = transport.encrypt(plaintext, read[recipient].transport, binding)
+    rows[recipient] = transportkey.encrypt(plaintext, read[recipient].transport, binding)
     dealing = keymessages.encode_dealing(plan, dealer, read[dealer].digest, rows)
     return {**federation.dealings, dealer: dealing}
 

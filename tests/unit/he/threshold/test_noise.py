@@ -19,6 +19,7 @@ from bfl_fabric.he.threshold import keymessages, memberfile
 from bfl_fabric.he.threshold.material import Material
 from bfl_fabric.he.threshold.noise import SPLIT_BITS, residues_of, wide_integers
 from bfl_fabric.he.threshold.shares import PrivateShare
+from tests.unit.he.lattice.inverses import inverse_of
 from tests.unit.he.threshold.federation import Federation, Round, some_round
 from tests.unit.he.threshold.test_ceremony import combined, signed
 
@@ -125,30 +126,23 @@ def loaded(federation: Federation, member: str) -> PrivateShare:
 # --- attacks that work where the rules are not kept -----------------------------------------------------------
 
 
-def test_an_answer_for_a_chosen_mask_gives_the_share_away(three_of_five: Federation) -> None:
-    """Why C1 is added up from the committed masks: for C1 = 2^100 the noise hides nothing (design, section 8.3)."""
-    chosen = np.empty((len(RING.primes), RING.degree), dtype=np.uint64)
-    chosen[:] = np.array([[pow(2, 100, prime)] for prime in RING.primes], dtype=np.uint64)
+def test_an_answer_for_a_chosen_mask_gives_the_share_away(three_of_five: Federation, tmp_path: Path) -> None:
+    """Why C1 is added up from the committed masks (design, section 8.3): one answer for a chosen one is the share.
+
+    A C1 of zeros modulo the noise primes lets the noise stand there alone; it is the same modulo the payload primes.
+    """
     share, active = loaded(three_of_five, "A"), ("A", "B", "C")
-    (answer,) = share.decrypt(active, [chosen], PER, bytes(32))
     weight = three_of_five.plan.interpolation(active, "A")
-    secret = RING.inverse(RING.product(share.factors[0].values, weight))
-    modulus = math.prod(RING.primes)
-    for place in range(0, 200, 10):
-        numbers = [
-            sum(
-                int(column) * (modulus // prime) * pow(modulus // prime, -1, prime)
-                for column, prime in zip(rows[:, place], RING.primes, strict=True)
-            )
-            % modulus
-            for rows in (answer, secret)
-        ]
-        # secret times 2^100 plus noise of 2^62: the low bits are noise, the rest is the secret's low half in the clear
-        found = numbers[0] * pow(1 << 100, -1, modulus) % modulus
-        residue = (numbers[0] - (numbers[1] << 100)) % modulus
-        centred = residue - modulus if residue > modulus // 2 else residue
-        assert abs(centred) < 1 << 67
-        assert found != numbers[1]
+    held = some_round(three_of_five, tmp_path, PER, 2, 76)
+    chosen = np.ones((len(RING.primes), RING.degree), dtype=np.uint64)
+    chosen[:3] = 0
+    for total, words_found in ((chosen, 1.0), (sum_of_masks(held.aggregate), 0.0)):
+        (answer,) = share.decrypt(active, [total], PER, bytes(32))
+        noise = np.array(joined(answer[:3]), dtype=object) % np.array(RING.primes, dtype=object)[:, None]
+        weighted = RING.transform(RING.subtract(answer, noise.astype(np.uint64)))[3:]
+        guess = RING.product(np.concatenate((chosen[:3], weighted)), inverse_of(weight, RING))[3:]
+        # an honest C1 hides all words but the one of 2^25 that is met by chance
+        assert abs(float((guess == share.factors[0].values[3:]).mean()) - words_found) < 1e-4
 
 
 def test_averaging_answers_with_fresh_noise_would_wear_the_noise_down(

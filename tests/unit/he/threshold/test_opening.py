@@ -11,6 +11,7 @@ import pytest
 
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.errors import KeyHolderRefused, MalformedInput, NotFound
+from bfl_fabric.he import privatefile
 from bfl_fabric.he.lattice.messages import HEADER_BYTES
 from bfl_fabric.he.lattice.parameters import (
     THRESHOLD_T16,
@@ -18,7 +19,7 @@ from bfl_fabric.he.lattice.parameters import (
     THRESHOLD_WIDE,
     LatticeParameters,
 )
-from bfl_fabric.he.threshold import files, memberfile
+from bfl_fabric.he.threshold import memberfile
 from bfl_fabric.he.threshold.drill import drill, practice, windows
 from bfl_fabric.he.threshold.memberfile import State
 from tests.unit.he.threshold.federation import (
@@ -380,7 +381,7 @@ def test_a_drill_with_a_wrong_share_names_the_windows_and_the_epoch_can_be_burnt
     path = federation.secret_path("C")
     file = memberfile.read(path)
     part = len(file.share) // 8
-    files.replace(path, replace(file, share=file.share[part:] + file.share[:part]).encode())
+    privatefile.replace(path, replace(file, share=file.share[part:] + file.share[:part]).encode())
     holders = {member: federation.holder(member) for member in federation.members}
     found = drill(federation.scheme, holders, tmp_path)
     assert [(window.members, window.opened) for window in found] == [(("A", "B"), True), (("B", "C"), False)]

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from bfl_fabric.errors import KeyHolderRefused, MalformedInput
+from bfl_fabric.he import privatefile
 from bfl_fabric.he.lattice.bodies import coefficients
 from bfl_fabric.he.lattice.messages import HEADER_BYTES, Kind, encode_polynomial, read_message
 from bfl_fabric.he.lattice.parameters import THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_WIDE
 from bfl_fabric.he.lattice.randomness import Stream
 from bfl_fabric.he.lattice.ring import ring_of
-from bfl_fabric.he.threshold import files, memberfile
+from bfl_fabric.he.threshold import memberfile
 from bfl_fabric.he.threshold.answering import Member
 from bfl_fabric.he.threshold.plan import KeyPlan
 from bfl_fabric.he.threshold.proof import ranges, slack_bits
@@ -143,7 +144,7 @@ def test_a_member_whose_share_is_not_the_committed_one_proves_nothing(tmp_path: 
     path = federation.secret_path("A")
     file = memberfile.read(path)
     part = len(file.share) // 8
-    files.replace(path, replace(file, share=file.share[part:] + file.share[:part]).encode())
+    privatefile.replace(path, replace(file, share=file.share[part:] + file.share[:part]).encode())
     held = some_round(federation, tmp_path / "round", 100, 2)
     opening = federation.opening("AB")
     shares = {member: held.share(opening, member) for member in "AB"}

@@ -1,7 +1,8 @@
-"""Encryption of one member's private share to another: HPKE (RFC 9180), ML-KEM-768 with X25519, AES-256-GCM.
+"""Transport keys, under which one organization encrypts a secret to another: HPKE (RFC 9180), ML-KEM-768 with X25519,
+AES-256-GCM.
 
-Decides the suite and what a ciphertext is bound to. The hybrid keeps dealings, which lie on nodes for years, closed
-to who records them today and has a quantum computer later.
+Decides the suite; to what a ciphertext is bound its caller decides. The hybrid keeps dealings and grants, which lie on
+nodes for years, closed to who records them today and has a quantum computer later.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ OVERHEAD_BYTES = 1088 + _X25519_BYTES + 16
 
 @dataclass(frozen=True, slots=True)
 class TransportKey:
-    """A member's key pair; its private half never prints."""
+    """A key pair; its private half never prints."""
 
     MATERIAL_BYTES: ClassVar[int] = _MLKEM_SEED_BYTES + _X25519_BYTES
 

@@ -1,15 +1,50 @@
-"""Private files of a key member: mode 0600, whole or absent, durable when a call returns.
+"""Private files: mode 0600, whole or absent, durable when a call returns. Read and written by the worker process only.
 
-Read and written by the worker process only.
+Decides also the frame in which secrets stand: magic, version (u32), content, SHA-256 of all before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 
-from bfl_fabric.errors import KeyHolderRefused, NotFound
+from bfl_fabric.errors import KeyHolderRefused, MalformedInput, NotFound
+
+_PREFIX = struct.Struct("<4sI")
+_CHECKSUM_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The frame of one kind of secret file; `name` and `advice` are what a refusal says of a damaged one."""
+
+    magic: bytes
+    version: int
+    name: str
+    advice: str
+
+    def around(self, content: bytes) -> bytes:
+        """Return the file's bytes."""
+        data = _PREFIX.pack(self.magic, self.version) + content
+        return data + hashlib.sha256(data).digest()
+
+    def read(self, path: Path) -> bytes:
+        """Return the content of a file. Raises as `read` does, and MalformedInput for another kind or a damaged one."""
+        data = read(path)
+        body, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+        if len(body) < _PREFIX.size or hashlib.sha256(body).digest() != checksum:
+            raise self.damaged(path)
+        if _PREFIX.unpack_from(body) != (self.magic, self.version):
+            raise MalformedInput(f"{path.name} is no {self.name} of this version")
+        return body[_PREFIX.size :]
+
+    def damaged(self, path: Path) -> MalformedInput:
+        """Return what to raise for a file whose content is not what it must be."""
+        return MalformedInput(f"the {self.name} {path.name} is damaged; {self.advice}")
 
 
 def create(path: Path, data: bytes) -> None:
@@ -42,8 +77,12 @@ def read(path: Path) -> bytes:
         raise NotFound(f"there is no secret file {path.name}") from error
     except OSError as error:
         raise KeyHolderRefused(f"the secret file {path.name} cannot be opened: {error.strerror}") from error
-    with open(descriptor, "rb") as stream:
+    try:
         _require_private(path, os.fstat(descriptor))
+    except KeyHolderRefused:
+        os.close(descriptor)
+        raise
+    with open(descriptor, "rb") as stream:
         return stream.read()
 
 
@@ -74,5 +113,5 @@ def _require_private(path: Path, status: os.stat_result) -> None:
     if status.st_mode & 0o077:
         raise KeyHolderRefused(
             f"the secret file {path.name} has mode {stat.S_IMODE(status.st_mode):04o}: others may have read it; "
-            "retire this key epoch and hold a new ceremony"
+            "retire this key epoch and make a new key"
         )
