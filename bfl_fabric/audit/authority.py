@@ -13,7 +13,7 @@ from enum import Enum, auto
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import NodeRole, Organization, Participant, RoleTerms, Task
 from bfl_fabric.audit.findings import Check, Findings
-from bfl_fabric.audit.history import DIGEST_INDEX, History, Transaction, type_of
+from bfl_fabric.audit.history import DIGEST_INDEX, History, Transaction
 
 
 class Home(Enum):
@@ -112,7 +112,7 @@ def check_authority(history: History, findings: Findings) -> None:
             text = f"the contract has no transaction {transaction.name!r}"
             findings.fail(Check.AUTHORITY, text, transaction.place)
             continue
-        foreign = {type_of(key) for key, _ in transaction.writes} - right.writes
+        foreign = transaction.types - right.writes
         if foreign:
             text = f"{transaction.name} wrote {', '.join(sorted(foreign))}"
             findings.fail(Check.AUTHORITY, text, transaction.place)

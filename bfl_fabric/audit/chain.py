@@ -7,20 +7,21 @@ verifier's decision; what the records mean is left to the checks.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.api.records import from_json
 from bfl_fabric.audit.findings import Check, Findings, Place
-from bfl_fabric.audit.history import History, Transaction
+from bfl_fabric.audit.history import History, Sender, Transaction, Writes, shared, types_of
 from bfl_fabric.errors import AuditFailed, BflError, WorkerFailed
 from bfl_fabric.fabric.envelopes import Action, ParsedTransaction
 from bfl_fabric.fabric.identity import Identity
 from bfl_fabric.fabric.signature_workers import signature_checks
+from bfl_fabric.fabric.state import ReplayedState
 from bfl_fabric.fabric.verifier import ChainVerifier, VerifiedBlock
 
 ROLE_ATTRIBUTE = "bfl.role"
@@ -32,7 +33,7 @@ class Chain:
     """What came out of the blocks: the contract's history, every chaincode's state, the hashes of all blocks."""
 
     history: History = field(default_factory=History)
-    state: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    state: ReplayedState = field(default_factory=ReplayedState)
     hashes: list[str] = field(default_factory=list)
 
     @property
@@ -68,12 +69,7 @@ def read_chain(
             findings.fail(Check.BLOCKS, str(error), Place(verifier.height))
     if not reader.chain.hashes and not findings.failures:
         findings.fail(Check.BLOCKS, "there is no block at all", Place(0))
-    reader.chain.state = {
-        (space.namespace, key.decode("utf-8")): versioned.value
-        for space, entries in verifier.state.spaces.items()
-        for key, versioned in entries.items()
-        if not space.collection and versioned.value is not None
-    }
+    reader.chain.state = verifier.state
     return reader.chain
 
 
@@ -92,69 +88,51 @@ class _Reader:
                 self._take(block.number, entry.transaction, entry.action)
 
     def _take(self, block: int, transaction: ParsedTransaction, action: Action) -> None:
-        writes = tuple(
-            (write.key, write.value)
-            for part in action.rwset
-            if part.namespace == self._chaincode
-            for write in part.writes
-        )
+        writes = [
+            write for part in action.rwset if part.namespace == self._chaincode for write in part.writes
+        ]
         if action.chaincode != self._chaincode and not writes:
             return
         history = self.chain.history
         try:
-            taken = _transaction((len(history.transactions), block), transaction, action, writes)
+            position = (len(history.transactions), block)
+            taken = _transaction(position, transaction, action.arguments, writes)
             _check_event(taken, action)
         except (NotCanonical, BflError) as error:
             place = Place(block, transaction.transaction_id)
             self._findings.fail(Check.RECORDS, str(error), place)
         else:
-            history.apply(taken, self._findings)
-
-
-class _Sender(NamedTuple):
-    """What the checks ask of the certificate that signed a transaction."""
-
-    msp_id: str
-    common_name: str
-    ou: str
-    role: str
+            history.apply(taken, writes, self._findings)
 
 
 @functools.lru_cache(maxsize=4096)
-def _sender(creator: bytes) -> _Sender:
+def _sender(creator: bytes) -> Sender:
     identity = Identity.parse(creator)
     units = [unit for unit in identity.organizational_units if unit in NODE_OUS]
     role = identity.attributes.get(ROLE_ATTRIBUTE, "")
-    return _Sender(identity.msp_id, identity.common_name, units[0] if len(units) == 1 else "", role)
+    return Sender(identity.msp_id, identity.common_name, units[0] if len(units) == 1 else "", role)
 
 
 def _transaction(
-    position: tuple[int, int],
-    transaction: ParsedTransaction,
-    action: Action,
-    writes: tuple[tuple[str, bytes | None], ...],
+    position: tuple[int, int], transaction: ParsedTransaction, arguments: tuple[bytes, ...], writes: Writes
 ) -> Transaction:
-    sender, arguments = _sender(transaction.creator), action.arguments
-    name = arguments[0].decode("utf-8", "replace") if arguments else ""
+    name = sys.intern(arguments[0].decode("utf-8", "replace")) if arguments else ""
     return Transaction(
         order=position[0],
-        transaction_id=transaction.transaction_id,
+        transaction_id=sys.intern(transaction.transaction_id),
         block=position[1],
         name=name,
         request=_request(name, arguments),
         at=transaction.timestamp_ms,
-        msp_id=sender.msp_id,
-        common_name=sender.common_name,
-        ou=sender.ou,
-        role=sender.role,
-        writes=writes,
+        sender=_sender(transaction.creator),
+        types=types_of(writes),
     )
 
 
 def _request(name: str, arguments: tuple[bytes, ...]) -> Json:
     if len(arguments) != 2:
         raise AuditFailed(f"{name} has {len(arguments) - 1} arguments, not one")
-    return canonical.parse(arguments[1])
+    return shared(canonical.parse(arguments[1]))
 
 
 def _check_event(transaction: Transaction, action: Action) -> None:

@@ -2,17 +2,19 @@
 
 Decides which keys the contract's state may hold and what lies under them. A key or value that is not one of these
 is a failure: state that no rule accounts for is never passed over. Whether the records make sense together is
-left to the checks.
+left to the checks. It is in memory and never forgets, so equal texts are kept once and bytes not at all.
 """
 
 from __future__ import annotations
 
+import functools
+import sys
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from bfl_chaincode.api import canonical, records
 from bfl_chaincode.api.canonical import Json, NotCanonical
@@ -76,11 +78,25 @@ _REWRITTEN = frozenset(
 _DELETED = frozenset({records.Registration})
 
 
+Writes: TypeAlias = Sequence[tuple[str, bytes | None]]
+"""What a transaction wrote: keys, and values or None for a deletion."""
+
+
+class Sender(NamedTuple):
+    """What the checks ask of the certificate that signed a transaction."""
+
+    msp_id: str
+    common_name: str
+    ou: str
+    role: str
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """A valid transaction of the contract: the `order`-th of the ledger, sent by the holder of a certificate.
 
-    `name` is `contract:Name`, `request` its one argument, `at` its moment; `writes` are (key, value or None).
+    `name` is `contract:Name`, `request` its one argument, `at` its moment; `types` are the object types of the keys
+    that it wrote, "" among them for a key that is none of the contract's.
     """
 
     order: int
@@ -89,11 +105,24 @@ class Transaction:
     name: str
     request: Json
     at: int
-    msp_id: str
-    common_name: str
-    ou: str
-    role: str
-    writes: tuple[tuple[str, bytes | None], ...]
+    sender: Sender
+    types: frozenset[str]
+
+    @property
+    def msp_id(self) -> str:
+        return self.sender.msp_id
+
+    @property
+    def common_name(self) -> str:
+        return self.sender.common_name
+
+    @property
+    def ou(self) -> str:
+        return self.sender.ou
+
+    @property
+    def role(self) -> str:
+        return self.sender.role
 
     @property
     def place(self) -> Place:
@@ -121,10 +150,10 @@ Parts: TypeAlias = tuple[str, ...]
 
 @dataclass(slots=True)
 class _Key:
-    """Everything that ever happened under one key."""
+    """Everything that ever happened under one key, most often one writing."""
 
-    versions: list[Recorded[Any]] = field(default_factory=list)
-    deletions: list[int] = field(default_factory=list)
+    versions: list[Recorded[Any]]
+    deletions: tuple[int, ...] = ()
 
     def before(self, order: int) -> Recorded[Any] | None:
         """Return what stood here just before transaction number `order`."""
@@ -145,20 +174,17 @@ class History:
 
     def __init__(self) -> None:
         self.transactions: list[Transaction] = []
-        self.state: dict[str, bytes] = {}
         self.digests: dict[tuple[str, str], Transaction] = {}
-        self._keys: dict[tuple[type, Parts], _Key] = {}
-        self._below: dict[tuple[type, Parts], list[Parts]] = defaultdict(list)
-        self._written: dict[int, list[tuple[type, Parts]]] = defaultdict(list)
+        self._keys: dict[type, dict[Parts, _Key]] = defaultdict(dict)
+        self._ordered: dict[type, list[Parts]] = defaultdict(list)
+        self._unordered: set[type] = set()
+        self._written: list[tuple[_Key, ...]] = []
 
-    def apply(self, transaction: Transaction, findings: Findings) -> None:
-        """Take in the writes of the next valid transaction."""
+    def apply(self, transaction: Transaction, writes: Writes, findings: Findings) -> None:
+        """Take in the next valid transaction and what it wrote."""
         self.transactions.append(transaction)
-        for key, value in transaction.writes:
-            if value is None:
-                self.state.pop(key, None)
-            else:
-                self.state[key] = value
+        self._written.append(())
+        for key, value in writes:
             try:
                 self._write(transaction, key, value)
             except NotCanonical as error:
@@ -181,7 +207,7 @@ class History:
 
     def find_as_of(self, kind: type[T], order: int, *parts: str | int) -> Recorded[T] | None:
         """Return what `find` would have returned just before transaction number `order`."""
-        key = self._keys.get((kind, _parts(parts)))
+        key = self._keys[kind].get(_parts(parts))
         return None if key is None else key.before(order)
 
     def versions(self, kind: type[T], *prefix: str | int) -> Iterator[Sequence[Recorded[T]]]:
@@ -191,23 +217,31 @@ class History:
 
     def written(self, transaction: Transaction) -> Iterator[tuple[Any, Any]]:
         """Yield each record that a transaction wrote, with the one that it replaced, None for a new one."""
-        for kind, parts in self._written.get(transaction.order, ()):
-            key = self._keys[kind, parts]
+        for key in self._written[transaction.order]:
             before = key.before(transaction.order)
             yield key.written_in(transaction.order).value, None if before is None else before.value
 
     def _matching(self, kind: type, prefix: Sequence[str | int]) -> list[_Key]:
-        start = _parts(prefix)
-        whole = self._keys.get((kind, start))
-        below = [self._keys[kind, parts] for parts in sorted(self._below.get((kind, start), ()))]
-        return ([whole] if whole is not None else []) + below
+        """Return what lies under the keys that begin with these parts, in key order."""
+        ordered, keys, start = self._ordered[kind], self._keys[kind], _parts(prefix)
+        if kind in self._unordered:
+            ordered.sort()
+            self._unordered.remove(kind)
+        first = last = bisect_left(ordered, start)
+        while last < len(ordered) and ordered[last][: len(start)] == start:
+            last += 1
+        return [keys[parts] for parts in ordered[first:last]]
 
-    def _key(self, kind: type, parts: Parts) -> _Key:
-        key = self._keys.get((kind, parts))
+    def _add_version(self, kind: type, parts: Parts, recorded: Recorded[Any]) -> _Key:
+        key = self._keys[kind].get(parts)
         if key is None:
-            key = self._keys[kind, parts] = _Key()
-            for length in range(len(parts)):
-                self._below[kind, parts[:length]].append(parts)
+            key = self._keys[kind][parts] = _Key([recorded])
+            self._ordered[kind].append(parts)
+            self._unordered.add(kind)
+        elif kind in _REWRITTEN:
+            key.versions.append(recorded)
+        else:
+            raise NotCanonical(f"a {kind.__name__} is written once, and here a second time")
         return key
 
     def _write(self, transaction: Transaction, key: str, value: bytes | None) -> None:
@@ -219,21 +253,20 @@ class History:
         if value is None:
             self._delete(kind, parts, transaction)
             return
-        record: Any = records.from_json(kind, canonical.parse(value))
+        record: Any = records.from_json(kind, shared(canonical.parse(value)))
         if canonical.dump(records.to_json(record)) != value:
             raise NotCanonical("it is not the record's canonical form")
         if parts != _parts([_field(record, path) for path in fields]):
             raise NotCanonical("the record under it belongs to another key")
-        known = self._key(kind, parts)
-        if known.versions and kind not in _REWRITTEN:
-            raise NotCanonical(f"a {kind.__name__} is written once, and here a second time")
-        known.versions.append(Recorded(record, transaction))
-        self._written[transaction.order].append((kind, parts))
+        written = self._add_version(kind, parts, Recorded(record, transaction))
+        self._written[-1] = (*self._written[-1], written)
 
     def _delete(self, kind: type, parts: Parts, transaction: Transaction) -> None:
         if kind not in _DELETED:
             raise NotCanonical(f"a {kind.__name__} is never deleted, and here it is")
-        self._key(kind, parts).deletions.append(transaction.order)
+        key = self._keys[kind].get(parts)
+        if key is not None:
+            key.deletions = (*key.deletions, transaction.order)
 
     def _index(self, transaction: Transaction, parts: Parts, value: bytes | None) -> None:
         if len(parts) != 2 or value != PRESENT:
@@ -242,6 +275,28 @@ class History:
         if (task_id, digest) in self.digests:
             raise NotCanonical("the digest was committed a second time")
         self.digests[task_id, digest] = transaction
+
+
+def types_of(writes: Writes) -> frozenset[str]:
+    """Return the object types of the keys that were written, "" among them for one that is no composite key."""
+    return _one_of_each(frozenset(type_of(key) for key, _ in writes))
+
+
+def shared(value: Json) -> Json:
+    """Return a value in which every text is the one object that stands for all equal ones, to save memory."""
+    intern = sys.intern
+    if type(value) is dict:
+        return {
+            intern(name): intern(item) if type(item) is str else shared(item) for name, item in value.items()
+        }
+    if type(value) is list:
+        return [shared(item) for item in value]
+    return intern(value) if type(value) is str else value
+
+
+@functools.lru_cache(maxsize=256)
+def _one_of_each(types: frozenset[str]) -> frozenset[str]:
+    return types
 
 
 def type_of(key: str) -> str:
@@ -258,7 +313,7 @@ def _split(key: str) -> tuple[str, Parts]:
     object_type, *parts = key[1:-1].split("\0")
     if object_type not in LAYOUT and object_type != DIGEST_INDEX:
         raise NotCanonical(f"the contract keeps no records of type {object_type!r}")
-    return object_type, tuple(parts)
+    return object_type, tuple(map(sys.intern, parts))
 
 
 def _readable(key: str) -> str:
@@ -273,4 +328,4 @@ def _field(record: object, path: str) -> str | int:
 
 
 def _parts(parts: Sequence[str | int]) -> Parts:
-    return tuple(f"{part:0{DIGITS}d}" if isinstance(part, int) else str(part) for part in parts)
+    return tuple([f"{part:0{DIGITS}d}" if isinstance(part, int) else str(part) for part in parts])

@@ -7,6 +7,7 @@ and a record that is replaced keeps everything that its transaction has no busin
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -137,11 +138,18 @@ def _not_as_before(transaction: Transaction, record: Any, before: Any) -> list[s
 
 def _whole(record: Any) -> dict[str, Json]:
     """Return every field of a record as JSON, those too that its canonical form leaves out."""
-    left_out: dict[str, Json] = {}
-    for field in dataclasses.fields(record):
-        if field.default is not dataclasses.MISSING:
-            left_out[field.name] = [] if field.default == () else field.default
-    return {**left_out, **to_json(record)}
+    kind: Any = type(record)
+    return {**_left_out(kind), **to_json(record)}
+
+
+@functools.lru_cache(maxsize=256)
+def _left_out(kind: Any) -> Mapping[str, Json]:
+    """Return the fields that a record's canonical form may leave out, with what they are then."""
+    return {
+        field.name: [] if field.default == () else field.default
+        for field in dataclasses.fields(kind)
+        if field.default is not dataclasses.MISSING
+    }
 
 
 def _not_as_named(transaction: Transaction, record: Any) -> list[str]:

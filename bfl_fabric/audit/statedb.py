@@ -8,18 +8,16 @@ key of the world state (`namespace`, `key` in UTF-8, `value`), table `savepoint`
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from bfl_fabric.audit.findings import Check, Findings
+from bfl_fabric.fabric.state import ReplayedState
 
 
-def check_state_database(
-    path: Path, state: Mapping[tuple[str, str], bytes], height: int, findings: Findings
-) -> None:
-    """Compare every row with `state`, which is by (namespace, key), and have SQLite check its own file."""
+def check_state_database(path: Path, state: ReplayedState, height: int, findings: Findings) -> None:
+    """Compare every row with the state that the blocks make, and have SQLite check its own file."""
     if not path.is_file():
         findings.fail(Check.STATE_ROWS, f"{path.name}: there is no such file")
         return
@@ -50,18 +48,24 @@ def _check_height(connection: sqlite3.Connection, name: str, height: int, findin
         findings.fail(Check.STATE_ROWS, f"{name} is of {found}, the chain of {height}")
 
 
-def _check_rows(
-    connection: sqlite3.Connection, name: str, state: Mapping[tuple[str, str], bytes], findings: Findings
-) -> None:
-    missing = set(state)
-    for namespace, key, value in connection.execute("SELECT namespace, key, value FROM state"):
+def _check_rows(connection: sqlite3.Connection, name: str, state: ReplayedState, findings: Findings) -> None:
+    """Rows come in the order of their keys, so that none has to be remembered to be counted once."""
+    found, previous = 0, None
+    for namespace, key, value in connection.execute(
+        "SELECT namespace, key, value FROM state ORDER BY namespace, key"
+    ):
         findings.count(Check.STATE_ROWS)
         at = (namespace, bytes(key).decode("utf-8"))
-        missing.discard(at)
-        if state.get(at) != bytes(value):
+        expected = state.value(*at)
+        if expected != bytes(value):
             findings.fail(Check.STATE_ROWS, f"{name}: the row {_readable(at)} is not what the blocks wrote")
-    for at in sorted(missing):
-        findings.fail(Check.STATE_ROWS, f"{name}: the row {_readable(at)} is missing")
+        found += expected is not None and at != previous
+        previous = at
+    if found < state.public_count:
+        rows = connection.execute("SELECT namespace, key FROM state")
+        present = {(namespace, bytes(key).decode("utf-8")) for namespace, key in rows}
+        for at in sorted(set(state.public_keys()) - present):
+            findings.fail(Check.STATE_ROWS, f"{name}: the row {_readable(at)} is missing")
 
 
 def _readable(at: tuple[str, str]) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fabric_protos.common import configtx_pb2, configuration_pb2, policies_pb2
 from fabric_protos.orderer import configuration_pb2 as orderer_pb2
@@ -72,8 +71,7 @@ LIFECYCLE_ENDORSEMENT = "/Channel/Application/LifecycleEndorsement"
 BLOCK_VALIDATION = "/Channel/Orderer/BlockValidation"
 
 
-@dataclass(frozen=True, slots=True)
-class SignedData:
+class SignedData(NamedTuple):
     """A claim that the identity `creator` signed `data`."""
 
     creator: bytes
@@ -113,6 +111,7 @@ class ChannelConfig:
         self._policies = dict(_policies("/Channel", config.channel_group))
         self._members: dict[bytes, Member] = {}
         self._verdicts: dict[tuple[bytes, tuple[bytes, ...]], bool] = {}
+        self._monotone: dict[bytes, bool] = {}
         self.organizations = {
             trust.msp_id: trust
             for trust in map(self._organization, sorted(groups["Application"].groups.items()))
@@ -153,16 +152,26 @@ class ChannelConfig:
 
         `strict` is for signatures that nothing else covers; inside signed data all that Fabric takes is taken.
         """
-        found: dict[bytes, Member] = {}
+        found: list[Member] = []
         for claim in claims:
-            try:
-                member = self.member(claim.creator, at_ms)
-                if member.certificate_der not in found:
-                    claim.verify(member.identity, strict=strict)
-                    found[member.certificate_der] = member
-            except (MalformedInput, NotTrusted) as error:
-                _LOG.debug("a signature is not counted: %s", error)
-        return list(found.values())
+            member = self.find_signer(claim, at_ms, found, strict=strict)
+            if member is not None:
+                found.append(member)
+        return found
+
+    def find_signer(
+        self, claim: SignatureClaim, at_ms: int, known: Sequence[Member], *, strict: bool = True
+    ) -> Member | None:
+        """Return the member whose signature this is, None when it is not good or the member's certificate is known."""
+        try:
+            member = self.member(claim.creator, at_ms)
+            if any(other.certificate_der == member.certificate_der for other in known):
+                return None
+            claim.verify(member.identity, strict=strict)
+        except (MalformedInput, NotTrusted) as error:
+            _LOG.debug("a signature is not counted: %s", error)
+            return None
+        return member
 
     def policy(self, path: str) -> Policy:
         """Return the policy at an absolute path, one that is never satisfied when there is none."""
@@ -189,6 +198,12 @@ class ChannelConfig:
         if key not in self._verdicts:
             self._verdicts[key] = self.application_policy(raw).satisfied_by(members)
         return self._verdicts[key]
+
+    def is_monotone(self, raw: bytes) -> bool:
+        """Say whether more signers never spoil a `protos.ApplicationPolicy`; remembered. Raises MalformedInput."""
+        if raw not in self._monotone:
+            self._monotone[raw] = self.application_policy(raw).is_monotone
+        return self._monotone[raw]
 
     def organization_endorsement(self, msp_id: str) -> bytes:
         """Return the application policy that guards an organization's implicit collection. Raises NotTrusted."""

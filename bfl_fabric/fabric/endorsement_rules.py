@@ -6,17 +6,17 @@ one block, by the rules of Fabric's 2.0 validation. Policies themselves are eval
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fabric_protos.common import policies_pb2
 from fabric_protos.peer import policy_pb2
 
 from bfl_fabric.errors import MalformedInput, NotTrusted
-from bfl_fabric.fabric.channel import ChannelConfig, SignatureClaim
+from bfl_fabric.fabric.channel import ChannelConfig
+from bfl_fabric.fabric.endorsers import Endorsers
 from bfl_fabric.fabric.envelopes import Action, InvalidTransaction, ValidationCode
 from bfl_fabric.fabric.lifecycle import IMPLICIT_PREFIX, NAMESPACE, Definition, find_definition
-from bfl_fabric.fabric.policy import Member
 from bfl_fabric.fabric.rwsets import NamespaceSet
 from bfl_fabric.fabric.state import Key, Space, StateView
 from bfl_fabric.fabric.wire import read, write
@@ -34,16 +34,15 @@ class EndorsementRules:
     _definitions: dict[str, Definition] = field(default_factory=dict)
     _metadata_changed: set[tuple[Space, Key]] = field(default_factory=set)
 
-    def check(self, action: Action, claims: Sequence[SignatureClaim], at_ms: int) -> None:
+    def check(self, action: Action, endorsers: Endorsers) -> None:
         """Raise InvalidTransaction unless the endorsements of a transaction are enough for all that it writes."""
         namespaces = [part.namespace for part in action.rwset]
         if len(set(namespaces)) != len(namespaces):
             raise InvalidTransaction(ValidationCode.ILLEGAL_WRITESET, "a namespace stands twice")
         parts = {part.namespace: part for part in action.rwset if part.changes_state}
         parts.setdefault(action.chaincode, NamespaceSet(action.chaincode))
-        members = self.config.signers(claims, at_ms, strict=False)
         for name in sorted(parts):
-            _NamespaceCheck(self, self._definition(name), members).check(parts[name])
+            _NamespaceCheck(self, self._definition(name), endorsers).check(parts[name])
         for part in parts.values():
             self._metadata_changed.update(_metadata_keys(part))
 
@@ -82,7 +81,7 @@ class _NamespaceCheck:
 
     rules: EndorsementRules
     definition: Definition
-    members: Sequence[Member]
+    endorsers: Endorsers
     checked: set[str] = field(default_factory=set)
     anything_checked: bool = False
 
@@ -124,11 +123,11 @@ class _NamespaceCheck:
 
     def _require(self, policy: bytes, what: str) -> None:
         try:
-            satisfied = self.rules.config.application_verdict(policy, self.members)
+            satisfied = self.endorsers.satisfy(policy)
         except MalformedInput as error:
             raise _failure(f"{what}: {error}") from error
         if not satisfied:
-            signers = ", ".join(member.msp_id for member in self.members)
+            signers = ", ".join(member.msp_id for member in self.endorsers.members)
             raise _failure(f"{what}: not enough endorsements, good ones are by [{signers}]")
         self.anything_checked = True
 

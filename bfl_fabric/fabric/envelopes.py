@@ -7,9 +7,8 @@ what it says is true (signatures, hashes, policies, reads) is left to `bfl_fabri
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import chaincode_event_pb2, chaincode_pb2, proposal_pb2, proposal_response_pb2
@@ -72,24 +71,21 @@ class InvalidTransaction(MalformedInput):
         self.reason = message
 
 
-@dataclass(frozen=True, slots=True)
-class Endorsement:
+class Endorsement(NamedTuple):
     """`endorser` is a serialized identity; `signature` is over proposal_response_payload ‖ endorser."""
 
     endorser: bytes
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ChaincodeEvent:
+class ChaincodeEvent(NamedTuple):
     chaincode: str
     transaction_id: str
     name: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What the contract answered. A status of 400 and more is never endorsed."""
 
     status: int
@@ -97,8 +93,7 @@ class Response:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Endorsed:
+class Endorsed(NamedTuple):
     """A proposal and the answer that endorsers signed, not yet opened.
 
     `proposal_header` is the action's own signature header, `proposal_payload` the proposal without its transient
@@ -113,8 +108,7 @@ class Endorsed:
     endorsements: tuple[Endorsement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """What was called and what came of it."""
 
     endorsed: Endorsed
@@ -140,8 +134,7 @@ class Action:
         return arguments[0].decode("utf-8", "replace") if arguments else ""
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedTransaction:
+class ParsedTransaction(NamedTuple):
     """One envelope. `type` is a HeaderType where it is known; `data` is the payload behind the header."""
 
     transaction_id: str

@@ -6,6 +6,7 @@ reads it. How definitions come to be there is left to the lifecycle transactions
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from bfl_fabric.fabric.wire import read, write
 NAMESPACE = "_lifecycle"
 IMPLICIT_PREFIX = "_implicit_org_"
 _DEFINITION = "ChaincodeDefinition"
+_FIELDS = ("ValidationInfo", "Collections")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,26 @@ def find_definition(state: StateView, chaincode: str) -> Definition | None:
     raw = _value(state, f"namespaces/metadata/{chaincode}")
     if not raw:
         return None
+    fields = [_value(state, f"namespaces/fields/{chaincode}/{name}") for name in _FIELDS]
+    return _read_definition(chaincode, raw, *fields)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_definition(
+    chaincode: str, raw: bytes, validation_field: bytes, collections_field: bytes
+) -> Definition:
+    """Every block asks for the same definitions, which rarely change."""
     metadata = read(db_pb2.StateMetadata, raw, f"definition of {chaincode}")
     if metadata.datatype != _DEFINITION:
         raise MalformedInput(f"definition of {chaincode}: {metadata.datatype!r} is no chaincode definition")
     validation = read(
         chaincode_definition_pb2.ChaincodeValidationInfo,
-        _field(state, chaincode, "ValidationInfo"),
+        _content(validation_field, chaincode),
         f"definition of {chaincode}",
     )
     package = read(
         collection_pb2.CollectionConfigPackage,
-        _field(state, chaincode, "Collections"),
+        _content(collections_field, chaincode),
         f"collections of {chaincode}",
     )
     collections = [_collection(item.static_collection_config) for item in package.config]
@@ -71,9 +82,8 @@ def _collection(config: Any) -> Collection:
     return Collection(config.name, policy, config.block_to_live)
 
 
-def _field(state: StateView, chaincode: str, name: str) -> bytes:
-    raw = _value(state, f"namespaces/fields/{chaincode}/{name}")
-    content: bytes = read(db_pb2.StateData, raw, f"definition of {chaincode}: {name}").Bytes
+def _content(field: bytes, chaincode: str) -> bytes:
+    content: bytes = read(db_pb2.StateData, field, f"definition of {chaincode}").Bytes
     return content
 
 

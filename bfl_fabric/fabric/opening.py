@@ -7,11 +7,12 @@ verified.
 
 from __future__ import annotations
 
-import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bfl_fabric.errors import MalformedInput
+from bfl_fabric.fabric.channel import SignatureClaim, SignedData
 from bfl_fabric.fabric.envelopes import (
     Endorsed,
     HeaderType,
@@ -19,7 +20,9 @@ from bfl_fabric.fabric.envelopes import (
     ParsedTransaction,
     parse_envelope,
 )
-from bfl_fabric.fabric.signatures import Claim, Claims, Signature, SignatureChecks, signed_by
+from bfl_fabric.fabric.signatures import Claim, Claims, SignatureChecks, signed_by
+
+ALL = sys.maxsize
 
 
 @dataclass(slots=True)
@@ -31,18 +34,24 @@ class OpenedEntry:
     creator: Claim | None = None
     endorsed: Endorsed | None = None
     endorsed_refusal: InvalidTransaction | None = None
-    endorsers: tuple[Claim, ...] = ()
+    endorsers: tuple[SignatureClaim, ...] = ()
 
 
-def open_entries(entries: Sequence[bytes], checks: SignatureChecks) -> tuple[OpenedEntry, ...]:
-    """Take the entries of a block apart and begin to check their signatures. Raises WorkerFailed."""
+def open_entries(
+    entries: Sequence[bytes], checks: SignatureChecks, endorsements: int = ALL
+) -> tuple[OpenedEntry, ...]:
+    """Take the entries of a block apart and begin to check their signatures. Raises WorkerFailed.
+
+    Of each transaction the first so many `endorsements` are checked ahead; how many its policies will ask for shows
+    only when it is judged, and the others are checked when they are asked for.
+    """
     claims = Claims()
-    opened = tuple(_open(entry, claims) for entry in entries)
+    opened = tuple([_open(entry, claims, endorsements) for entry in entries])
     claims.begin(checks)
     return opened
 
 
-def _open(entry: bytes, claims: Claims) -> OpenedEntry:
+def _open(entry: bytes, claims: Claims, endorsements: int) -> OpenedEntry:
     try:
         transaction = parse_envelope(entry)
     except MalformedInput as error:
@@ -55,16 +64,15 @@ def _open(entry: bytes, claims: Claims) -> OpenedEntry:
         except InvalidTransaction as error:
             opened.endorsed_refusal = error
         else:
-            opened.endorsers = _endorsers(opened.endorsed, claims)
+            opened.endorsers = _endorsers(opened.endorsed, claims, endorsements)
     return opened
 
 
-def _endorsers(endorsed: Endorsed, claims: Claims) -> tuple[Claim, ...]:
+def _endorsers(endorsed: Endorsed, claims: Claims, ahead: int) -> tuple[SignatureClaim, ...]:
     """Each endorser signed the same answer, followed by its own identity."""
-    answer = hashlib.sha256(endorsed.response_payload)
-    found = []
-    for item in endorsed.endorsements:
-        digest = answer.copy()
-        digest.update(item.endorser)
-        found.append(claims.add(Signature(item.endorser, digest.digest(), item.signature)))
+    answer, given = endorsed.response_payload, endorsed.endorsements
+    found: list[SignatureClaim] = [
+        claims.add(signed_by(item.endorser, answer + item.endorser, item.signature)) for item in given[:ahead]
+    ]
+    found += [SignedData(item.endorser, answer + item.endorser, item.signature) for item in given[ahead:]]
     return tuple(found)

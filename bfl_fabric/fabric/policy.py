@@ -61,12 +61,20 @@ class Member:
 class Policy(Protocol):
     """Says whether these signers, each given once, are enough."""
 
+    @property
+    def is_monotone(self) -> bool:
+        """Whether signers that are enough stay enough when others are put anywhere between them (ADR 15)."""
+
     def satisfied_by(self, members: Sequence[Member]) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class NeverSatisfied:
     """What stands where a policy is missing."""
+
+    @property
+    def is_monotone(self) -> bool:
+        return True
 
     def satisfied_by(self, members: Sequence[Member]) -> bool:
         return False
@@ -85,6 +93,10 @@ class ImplicitMeta:
         count = len(policies)
         threshold = {Rule.ANY: 1, Rule.ALL: count, Rule.MAJORITY: count // 2 + 1}[rule] if count else 0
         return cls(threshold, tuple(policies))
+
+    @property
+    def is_monotone(self) -> bool:
+        return all(policy.is_monotone for policy in self.policies)
 
     def satisfied_by(self, members: Sequence[Member]) -> bool:
         satisfied = 0
@@ -138,6 +150,11 @@ class SignaturePolicy:
         if envelope.version != 0:
             raise MalformedInput(f"signature policy: version {envelope.version} is unknown")
         return cls(_compile(envelope.rule, envelope.identities, 0))
+
+    @property
+    def is_monotone(self) -> bool:
+        """Greed is harmless among leaves; a nested rule that one more signer satisfies may take away another's."""
+        return isinstance(self.rule, SignedBy) or all(isinstance(one, SignedBy) for one in self.rule.rules)
 
     def satisfied_by(self, members: Sequence[Member]) -> bool:
         return self.rule.take(members, [False] * len(members))

@@ -26,15 +26,14 @@ _LEAVES = 1
 def check_reads(rwset: Sequence[NamespaceSet], state: StateView, updates: Updates) -> None:
     """Raise InvalidTransaction when a read or a range does not stand any more."""
     for part in rwset:
-        public = Space(part.namespace)
-        for key, version in part.reads:
-            _check_key(public, key.encode(), version, state, updates)
+        keys = [(key.encode(), version) for key, version in part.reads]
+        _check_keys(Space(part.namespace), keys, state, updates)
         for query in part.range_queries:
             _check_range(part.namespace, query, state, updates)
         for collection in part.collections:
             inner = Space(part.namespace, collection.name)
-            for hashed in collection.reads:
-                _check_key(inner, hashed.key_hash, hashed.version, state, updates)
+            hashed = [(item.key_hash, item.version) for item in collection.reads]
+            _check_keys(inner, hashed, state, updates)
 
 
 def range_summary(reads: Sequence[Read], max_degree: int) -> MerkleSummary | None:
@@ -53,17 +52,21 @@ def range_summary(reads: Sequence[Read], max_degree: int) -> MerkleSummary | Non
     return tree.summary()
 
 
-def _check_key(space: Space, key: Key, version: Height | None, state: StateView, updates: Updates) -> None:
-    changes = updates.spaces.get(space)
-    if changes is not None and key in changes:
-        raise InvalidTransaction(
-            ValidationCode.MVCC_READ_CONFLICT, f"a key of {space.namespace} was written earlier in this block"
-        )
-    found = state.find(space, key)
-    if (None if found is None else found.height) != version:
-        raise InvalidTransaction(
-            ValidationCode.MVCC_READ_CONFLICT, f"a key of {space.namespace} is at another version"
-        )
+def _check_keys(
+    space: Space, reads: Sequence[tuple[Key, Height | None]], state: StateView, updates: Updates
+) -> None:
+    changes = updates.spaces.get(space, {})
+    for key, version in reads:
+        if key in changes:
+            raise InvalidTransaction(
+                ValidationCode.MVCC_READ_CONFLICT,
+                f"a key of {space.namespace} was written earlier in this block",
+            )
+        found = state.find(space, key)
+        if (None if found is None else found.height) != version:
+            raise InvalidTransaction(
+                ValidationCode.MVCC_READ_CONFLICT, f"a key of {space.namespace} is at another version"
+            )
 
 
 def _check_range(namespace: str, query: RangeQuery, state: StateView, updates: Updates) -> None:

@@ -103,8 +103,7 @@ class CollectionSet:
     private_hash: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceSet:
+class NamespaceSet(NamedTuple):
     """The part of one chaincode."""
 
     namespace: str
@@ -127,7 +126,7 @@ class NamespaceSet:
 def parse_rwset(raw: bytes) -> tuple[NamespaceSet, ...]:
     """Read a serialized `rwset.TxReadWriteSet`. Raises MalformedInput."""
     message = read(rwset_pb2.TxReadWriteSet, raw, "read-write set")
-    return tuple(_namespace(item) for item in message.ns_rwset)
+    return tuple([_namespace(item) for item in message.ns_rwset])
 
 
 def serialize_rwset(sets: Sequence[NamespaceSet]) -> bytes:
@@ -158,20 +157,22 @@ class _Public(NamedTuple):
 
 def _namespace(message: Any) -> NamespaceSet:
     public = (_remembered if message.namespace == _LIFECYCLE else _public)(message.rwset, message.namespace)
+    collections = message.collection_hashed_rwset
     return NamespaceSet(
-        message.namespace, *public, tuple([_collection(item) for item in message.collection_hashed_rwset])
+        message.namespace, *public, tuple([_collection(item) for item in collections]) if collections else ()
     )
 
 
 def _public(raw: bytes, namespace: str) -> _Public:
     message = read(kv_rwset_pb2.KVRWSet, raw, f"read-write set of {namespace}")
+    ranges, metadata = message.range_queries_info, message.metadata_writes  # most often there are none
     return _Public(
         reads=tuple([Read(item.key, _height(item)) for item in message.reads]),
-        range_queries=tuple([_range_query(item) for item in message.range_queries_info]),
+        range_queries=tuple([_range_query(item) for item in ranges]) if ranges else (),
         writes=tuple([Write(item.key, _written(item)) for item in message.writes]),
-        metadata_writes=tuple(
-            [MetadataWrite(item.key, _entries(item.entries)) for item in message.metadata_writes]
-        ),
+        metadata_writes=tuple([MetadataWrite(item.key, _entries(item.entries)) for item in metadata])
+        if metadata
+        else (),
     )
 
 
@@ -212,7 +213,11 @@ def _height(message: Any) -> Height | None:
     if not message.HasField("version"):
         return None
     version = message.version
-    return Height(version.block_num, version.tx_num)
+    return _known_height(version.block_num, version.tx_num)
+
+
+_known_height = functools.lru_cache(maxsize=4096)(Height)
+"""Most reads of a time are of the same few versions: one object for each."""
 
 
 def _entries(messages: Any) -> tuple[tuple[str, bytes], ...] | None:

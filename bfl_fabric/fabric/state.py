@@ -9,13 +9,17 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from bfl_fabric.fabric.rwsets import Height, NamespaceSet
 from bfl_fabric.fabric.wire import varint
 
 Key = bytes
 """A key as bytes: UTF-8 for public keys, the SHA-256 of the key in collections."""
+
+
+Entries: TypeAlias = tuple[tuple[str, bytes], ...]
+"""A key's metadata, by name."""
 
 
 class Space(NamedTuple):
@@ -25,12 +29,11 @@ class Space(NamedTuple):
     collection: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Versioned:
+class Versioned(NamedTuple):
     """A value, the metadata of its key, and the transaction that wrote it. `value` is None for a deletion."""
 
     value: bytes | None
-    metadata: tuple[tuple[str, bytes], ...] | None
+    metadata: Entries | None
     height: Height
 
 
@@ -59,21 +62,39 @@ class Updates:
 
     def apply(self, rwset: tuple[NamespaceSet, ...], height: Height, before: StateView) -> None:
         """Lay a valid transaction's write set over the changes; `before` is the state before the block."""
-        for space, key, value, metadata in _operations(rwset):
-            known = self.find(space, key) or before.find(space, key)
-            if value is _UNTOUCHED:
-                if known is None or known.value is None:
-                    continue
-                new_value: bytes | None = known.value
-            else:
-                new_value = value.content
-            if new_value is None:
-                new_metadata = None
-            elif metadata is None:
-                new_metadata = known.metadata if known is not None else None
-            else:
-                new_metadata = metadata or None
-            self.put(space, key, Versioned(new_value, new_metadata, height))
+        for part in rwset:
+            writes = {item.key.encode(): item.value for item in part.writes}
+            metadata = {item.key.encode(): item.entries or () for item in part.metadata_writes}
+            self._lay(Space(part.namespace), writes, metadata, height, before)
+            for collection in part.collections:
+                hashes = {item.key_hash: item.value_hash for item in collection.writes}
+                metadata = {item.key_hash: item.entries or () for item in collection.metadata_writes}
+                self._lay(Space(part.namespace, collection.name), hashes, metadata, height, before)
+
+    def _lay(
+        self,
+        space: Space,
+        writes: Mapping[Key, bytes | None],
+        metadata: Mapping[Key, Entries],
+        height: Height,
+        before: StateView,
+    ) -> None:
+        """Lay the writes to one space over its changes; a key keeps what it has of the other kind."""
+        changes = self.spaces.get(space, {})
+        for key, value in writes.items():
+            entries = metadata.get(key)
+            if value is None:
+                entries = None
+            elif entries is None:
+                known = changes.get(key) or before.find(space, key)
+                entries = None if known is None else known.metadata
+            changes[key] = Versioned(value, entries or None, height)
+        for key in metadata.keys() - writes.keys():
+            known = changes.get(key) or before.find(space, key)
+            if known is not None and known.value is not None:
+                changes[key] = Versioned(known.value, metadata[key] or None, height)
+        if changes:
+            self.spaces[space] = changes
 
     def serialize(self) -> bytes:
         """Return the bytes that enter the commit hash: Fabric's `Updates` message, everything sorted."""
@@ -88,14 +109,6 @@ class Updates:
                 parts.append(_field(1, _write_bytes(namespace, collection, key, self.spaces[space][key])))
                 previous = space
         return b"".join(parts)
-
-
-class _Value(NamedTuple):
-    content: bytes | None
-
-
-_UNTOUCHED = _Value(None)
-_Operation = tuple[Space, Key, _Value, tuple[tuple[str, bytes], ...] | None]
 
 
 @dataclass(slots=True)
@@ -126,6 +139,16 @@ class ReplayedState:
         entries = self.spaces.get(Space(namespace), {})
         return {key.decode(): entries[key].value or b"" for key in self._ordered.get(namespace, [])}
 
+    @property
+    def public_count(self) -> int:
+        """How many public keys there are, of all chaincodes."""
+        return sum(map(len, self._ordered.values()))
+
+    def public_keys(self) -> Iterator[tuple[str, str]]:
+        """Yield every public key as (namespace, key)."""
+        for namespace, keys in self._ordered.items():
+            yield from ((namespace, key.decode()) for key in keys)
+
     def commit(self, updates: Updates) -> None:
         """Make a block's changes part of the state."""
         for space, changes in updates.spaces.items():
@@ -154,32 +177,6 @@ class ReplayedState:
 
 
 # --- details ------------------------------------------------------------------------------------
-
-
-def _operations(rwset: tuple[NamespaceSet, ...]) -> Iterator[_Operation]:
-    """Yield one operation per key: the value it gets (or none), and the metadata (None: as before, (): none)."""
-    for part in rwset:
-        space = Space(part.namespace)
-        writes = {item.key.encode(): item.value for item in part.writes}
-        metadata = {item.key.encode(): item.entries or () for item in part.metadata_writes}
-        yield from _merged(space, writes, metadata)
-        for collection in part.collections:
-            inner = Space(part.namespace, collection.name)
-            hashed = {item.key_hash: item.value_hash for item in collection.writes}
-            hashed_metadata = {item.key_hash: item.entries or () for item in collection.metadata_writes}
-            yield from _merged(inner, hashed, hashed_metadata)
-
-
-def _merged(
-    space: Space,
-    writes: Mapping[Key, bytes | None],
-    metadata: Mapping[Key, tuple[tuple[str, bytes], ...]],
-) -> Iterator[_Operation]:
-    for key, value in writes.items():
-        yield space, key, _Value(value), metadata.get(key)
-    for key, entries in metadata.items():
-        if key not in writes:
-            yield space, key, _UNTOUCHED, entries
 
 
 def _write_bytes(namespace: str, collection: str, key: Key, versioned: Versioned) -> bytes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from bfl_fabric.errors import MalformedInput, NotTrusted
 from bfl_fabric.fabric.channel import ChannelConfig
 from bfl_fabric.fabric.endorsement_rules import EndorsementRules
+from bfl_fabric.fabric.endorsers import Endorsers
 from bfl_fabric.fabric.envelopes import (
     Action,
     HeaderType,
@@ -34,13 +35,17 @@ _HEADER_TYPES = (HeaderType.CONFIG, HeaderType.CONFIG_UPDATE, HeaderType.ENDORSE
 
 @dataclass(slots=True)
 class Verdict:
-    """A transaction and the code that it gets. `action` is there when an endorser transaction could be read."""
+    """A transaction and the code that it gets. `action` is there when an endorser transaction could be read.
+
+    The counts are of the signatures that had to be checked for it.
+    """
 
     transaction: ParsedTransaction | None
     code: ValidationCode = ValidationCode.VALID
     reason: str = ""
     action: Action | None = None
-    signature_count: int = 0
+    creator_count: int = 0
+    endorsement_count: int = 0
 
     @property
     def transaction_id(self) -> str:
@@ -128,7 +133,7 @@ def _check_creator(
     assert opened.creator is not None
     try:
         member = config.member(transaction.creator, transaction.timestamp_ms)
-        verdict.signature_count += 1
+        verdict.creator_count = 1
         opened.creator.verify(member.identity)
     except (MalformedInput, NotTrusted) as error:
         raise InvalidTransaction(bad, str(error)) from error
@@ -155,8 +160,11 @@ def _check_endorsed(
     if transaction.transaction_id in seen:
         raise InvalidTransaction(ValidationCode.DUPLICATE_TXID, "the transaction is in an earlier block")
     verdict.action = transaction.action(endorsed)
-    verdict.signature_count += len(opened.endorsers)
-    rules.check(verdict.action, opened.endorsers, transaction.timestamp_ms)
+    endorsers = Endorsers(rules.config, opened.endorsers, transaction.timestamp_ms)
+    try:
+        rules.check(verdict.action, endorsers)
+    finally:
+        verdict.endorsement_count = endorsers.asked
 
 
 def _mark_repeated(verdicts: Sequence[Verdict]) -> None:

@@ -31,7 +31,7 @@ from bfl_fabric.fabric.channel import BLOCK_VALIDATION, ChannelConfig, SignedDat
 from bfl_fabric.fabric.config_update import next_config
 from bfl_fabric.fabric.envelopes import Action, HeaderType, ParsedTransaction, ValidationCode
 from bfl_fabric.fabric.expiry import Expiries
-from bfl_fabric.fabric.opening import OpenedEntry, open_entries
+from bfl_fabric.fabric.opening import ALL, OpenedEntry, open_entries
 from bfl_fabric.fabric.policy import Member, Role, require
 from bfl_fabric.fabric.seen import SeenTransactions
 from bfl_fabric.fabric.signatures import ChecksOnTheSpot, SignatureChecks
@@ -111,6 +111,7 @@ class ChainVerifier:
         self._commit_hash = b""
         self._has_flags: bool | None = None
         self._failure = ""
+        self._endorsements = ALL
         self._seen = SeenTransactions()
         self._expiries = Expiries()
         self.height = 0
@@ -145,16 +146,26 @@ class ChainVerifier:
 
     def feed(self, raw: bytes) -> VerifiedBlock:
         """Verify the next block of the chain. After AuditFailed this verifier takes no more blocks."""
-        return self._take(_open(raw, self._checks))
+        return self._take(self._open(raw))
 
     # --- steps ----------------------------------------------------------------------------------
 
     def _open_all(self, blocks: Iterable[bytes]) -> Iterator[_Opened]:
         try:
             for raw in blocks:
-                yield _open(raw, self._checks)
+                yield self._open(raw)
         except BflError as error:
             yield _Opened(refusal=error)
+
+    def _open(self, raw: bytes) -> _Opened:
+        """Take a block apart; as many endorsements as the last verified block needed are checked ahead."""
+        try:
+            block = parse_block(raw)
+            entries = open_entries(block.entries, self._checks, self._endorsements)
+        except BflError as error:
+            return _Opened(refusal=error)
+        signatures = sum(1 + min(len(entry.endorsers), self._endorsements) for entry in entries)
+        return _Opened(block, entries, size_bytes=len(raw), signature_count=signatures)
 
     def _is_enough(self, waiting: Sequence[_Opened]) -> bool:
         """Say whether the next block should be taken before another is read."""
@@ -285,7 +296,10 @@ class ChainVerifier:
         self.height = block.number + 1
         self.counts.blocks += 1
         self.counts.transactions += len(verdict.verdicts)
-        self.counts.signatures += sum(item.signature_count for item in verdict.verdicts)
+        self.counts.signatures += sum(
+            item.creator_count + item.endorsement_count for item in verdict.verdicts
+        )
+        self._endorsements = max((item.endorsement_count for item in verdict.verdicts), default=0)
         self.counts.by_code.update(item.code.name for item in verdict.verdicts)
         transactions = tuple(
             VerifiedTransaction(
@@ -294,16 +308,6 @@ class ChainVerifier:
             for index, item in enumerate(verdict.verdicts)
         )
         return VerifiedBlock(block.number, block.hash.hex(), transactions)
-
-
-def _open(raw: bytes, checks: SignatureChecks) -> _Opened:
-    try:
-        block = parse_block(raw)
-        entries = open_entries(block.entries, checks)
-    except BflError as error:
-        return _Opened(refusal=error)
-    signatures = sum(1 + len(entry.endorsers) for entry in entries)
-    return _Opened(block, entries, size_bytes=len(raw), signature_count=signatures)
 
 
 def _may_order(member: Member) -> bool:

@@ -104,11 +104,11 @@ def _forged(stage: Stage, how: str) -> Any:
         peers = [signer, stage.person("BetaMSP", "probing", "client")]
     endorsements = [endorse(payload, item) for item in peers]
     if how == "spoilt endorsement":
-        endorsements[1] = replace(endorsements[1], signature=endorse(payload + b"!", peers[1]).signature)
+        endorsements[1] = endorsements[1]._replace(signature=endorse(payload + b"!", peers[1]).signature)
     if how == "one endorsement twice":
         endorsements = [
             endorsements[0],
-            replace(endorsements[0], signature=endorse(payload, peers[0]).signature),
+            endorsements[0]._replace(signature=endorse(payload, peers[0]).signature),
         ]
     raw = assemble(proposal, payload, endorsements).payload
     return sign_envelope(_spoilt(raw, how), signer)

@@ -63,7 +63,10 @@ class Storyteller:
 
     def _plain(self, part: NamespaceSet) -> Any:
         """Return a part of a read-write set with the names of steps instead of block numbers."""
-        return _plain(part, lambda height: self._steps.get(height, "?"))
+        return {
+            field: _plain(value, lambda height: self._steps.get(height, "?"))
+            for field, value in part._asdict().items()
+        }
 
 
 def _plain(value: Any, name: Callable[[Height], str]) -> Any:

@@ -404,7 +404,7 @@ _JUDGED = [
         ("if endorsed.proposal_hash != expected:", "if False:"),
         ("if transaction.transaction_id in seen:", "if False:"),
         ("if verdict.transaction_id in found:", "if False:"),
-        ("rules.check(verdict.action, opened.endorsers, transaction.timestamp_ms)", "pass"),
+        ("rules.check(verdict.action, endorsers)", "pass"),
         ("check_reads(action.rwset, state, updates)", "pass"),
         ("_mark_repeated(result.verdicts)", "pass"),
     ),

@@ -20,7 +20,7 @@ from bfl_chaincode.api.records import TaskSpec, from_json, to_json
 from bfl_chaincode.shim.stub import Creator
 from bfl_fabric.audit.blobs import DirectoryFinder
 from bfl_fabric.audit.findings import Findings
-from bfl_fabric.audit.history import LAYOUT, History, Transaction, type_of
+from bfl_fabric.audit.history import LAYOUT, History, Sender, Transaction, Writes, type_of, types_of
 from bfl_fabric.audit.verify import LEDGER_CHECKS, check_history
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.fabric.identity import Identity
@@ -310,7 +310,8 @@ class HonestRun:
     def history(self, findings: Findings | None = None) -> History:
         history = History()
         for order, simulation in enumerate(self.ledger.committed):
-            history.apply(_transaction(order, simulation), findings or Findings())
+            writes = [(key, value or None) for key, value in simulation.effects.writes.items()]
+            history.apply(_transaction(order, simulation, writes), writes, findings or Findings())
         return history
 
     def audit_ledger(self) -> Findings:
@@ -334,7 +335,7 @@ def _own(simulation: Simulation) -> Simulation:
     return replace(simulation, effects=effects)
 
 
-def _transaction(order: int, simulation: Simulation) -> Transaction:
+def _transaction(order: int, simulation: Simulation, writes: Writes) -> Transaction:
     proposal = simulation.proposal
     identity = Identity.of(proposal.creator["mspid"], proposal.creator["idBytes"])
     return Transaction(
@@ -344,9 +345,11 @@ def _transaction(order: int, simulation: Simulation) -> Transaction:
         name=proposal.name,
         request=json.loads(proposal.arguments[0]),
         at=proposal.at,
-        msp_id=identity.msp_id,
-        common_name=identity.common_name,
-        ou=identity.organizational_units[0],
-        role=identity.attributes.get("bfl.role", ""),
-        writes=tuple((key, value or None) for key, value in simulation.effects.writes.items()),
+        sender=Sender(
+            identity.msp_id,
+            identity.common_name,
+            identity.organizational_units[0],
+            identity.attributes.get("bfl.role", ""),
+        ),
+        types=types_of(writes),
     )

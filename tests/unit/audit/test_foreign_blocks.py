@@ -61,7 +61,7 @@ def test_blocks_of_another_ledger_are_verified_and_hold_nothing_of_the_contract(
     assert found.height == 6
     assert findings.counts[Check.TRANSACTIONS] == 6
     assert found.history.transactions == []
-    assert {namespace for namespace, _ in found.state} == {"_lifecycle", CHAINCODE}
+    assert {namespace for namespace, _ in found.state.public_keys()} == {"_lifecycle", CHAINCODE}
 
 
 @pytest.mark.parametrize("consensus", list(Consensus))

@@ -14,6 +14,8 @@ from bfl_fabric.audit.source import collect_blocks, read_block_file
 from bfl_fabric.audit.statedb import check_state_database
 from bfl_fabric.embedded.blockfile import BlockFile
 from bfl_fabric.errors import AuditFailed
+from bfl_fabric.fabric.rwsets import Height
+from bfl_fabric.fabric.state import ReplayedState, Space, Updates, Versioned
 
 BLOCKS = [b"genesis", b"x" * 127, b"y" * 128, b"z" * 20_000, b"end"]
 STATE = {("bfl", "\0task\0a\0"): b"1", ("bfl", "\0task\0b\0"): b"2", ("_lifecycle", "namespaces"): b"3"}
@@ -90,12 +92,20 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
+def _state() -> ReplayedState:
+    updates, state = Updates(), ReplayedState()
+    for (namespace, key), value in STATE.items():
+        updates.put(Space(namespace), key.encode(), Versioned(value, None, Height(1, 0)))
+    state.commit(updates)
+    return state
+
+
 def _compared(path: Path, change: str = "", height: int = 5) -> list[str]:
     if change:
         with sqlite3.connect(path) as connection:
             connection.execute(change)
     findings = Findings()
-    check_state_database(path, STATE, height, findings)
+    check_state_database(path, _state(), height, findings)
     assert all(failure.check is Check.STATE_ROWS for failure in findings.failures)
     return [failure.message for failure in findings.failures]
 
@@ -115,6 +125,10 @@ def test_a_database_that_says_what_the_blocks_say_is_right(database: Path) -> No
         ),
         ("DELETE FROM state WHERE value = x'32'", "the row 'bfl task~b' is missing"),
         ("INSERT INTO state VALUES ('bfl', x'61', x'62')", "the row 'bfl a' is not what"),
+        (
+            "UPDATE state SET (key, value) = (SELECT key, value FROM state WHERE value = x'31') WHERE value = x'32'",
+            "the row 'bfl task~b' is missing",
+        ),
         ("UPDATE savepoint SET height = 4", "is of 4 blocks, the chain of 5"),
         ("DELETE FROM savepoint", "is of nothing"),
         ("DROP TABLE state", "cannot be read"),

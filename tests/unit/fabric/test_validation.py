@@ -187,7 +187,7 @@ def test_a_bad_endorsement_among_enough_good_ones_does_no_harm(config: ChannelCo
     made = call(put("a", b"1"))
     proposal = propose(made)
     good = parse_action(envelope(made)).endorsed
-    bad = replace(endorse(b"something else", federation().organizations[2].peer))
+    bad = endorse(b"something else", federation().organizations[2].peer)
     unsigned = assemble(proposal, good.response_payload, [*good.endorsements, bad])
     entry = write(sign_envelope(unsigned.payload, made.creator))
     assert judge(config, state_with(), entry).verdicts[0].code is VALID
@@ -238,7 +238,7 @@ def test_an_organizations_implicit_collection_needs_that_organization(config: Ch
     foreign = call(part, chaincode="_lifecycle", endorsers=[beta().peer])
     assert code_of(config, ReplayedState(), foreign) is ValidationCode.ENDORSEMENT_POLICY_FAILURE
     nobody = replace(inner, name="_implicit_org_NobodyMSP")
-    unknown = call(replace(part, collections=(nobody,)), chaincode="_lifecycle")
+    unknown = call(part._replace(collections=(nobody,)), chaincode="_lifecycle")
     assert code_of(config, ReplayedState(), unknown) is ValidationCode.ENDORSEMENT_POLICY_FAILURE
 
 

@@ -1,0 +1,80 @@
+"""The memory of an audit's history: what it keeps of a transaction is bounded, and equal texts are kept once."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+from bfl_chaincode.api import canonical
+from bfl_chaincode.api.records import Receipt, to_json
+from bfl_fabric.audit.findings import Findings
+from bfl_fabric.audit.history import History, Sender, Transaction, shared, types_of
+
+TRANSACTIONS = 3_000
+MOST_BYTES = 1_300
+"""Of a transaction with its request and one record; the texts of a transaction alone are 64 + 64 characters."""
+
+SENDER = Sender("Meridian", "verifier-meridian", "client", "verifier")
+
+
+def apply_receipt(history: History, number: int, findings: Findings) -> None:
+    digest, identifier = (hashlib.sha256(f"{kind} {number}".encode()).hexdigest() for kind in ("d", "t"))
+    round_, participant = number // 50, f"silo-{number % 50}"
+    receipt = Receipt(
+        task_id="rehearsal",
+        round=round_,
+        participant_id=participant,
+        msp_id=SENDER.msp_id,
+        digest=digest,
+        acknowledged_at=number,
+    )
+    key = "\0".join(("", "receipt", "rehearsal", f"{round_:08d}", participant, SENDER.msp_id, ""))
+    writes = [(key, canonical.dump(to_json(receipt)))]
+    request = {"task_id": "rehearsal", "round": round_, "participant_id": participant, "digest": digest}
+    transaction = Transaction(
+        order=number,
+        transaction_id=identifier,
+        block=number // 14,
+        name="round:AcknowledgeUpload",
+        request=shared(canonical.parse(canonical.dump(request))),  # type: ignore[arg-type]
+        at=number,
+        sender=SENDER,
+        types=types_of(writes),
+    )
+    history.apply(transaction, writes, findings)
+
+
+def held_bytes() -> float:
+    """Return how many bytes the history holds per transaction."""
+    history, findings = History(), Findings()
+    apply_receipt(history, 0, findings)
+    tracemalloc.start()
+    for number in range(1, TRANSACTIONS):
+        apply_receipt(history, number, findings)
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    assert findings.failures == []
+    assert len(history.current(Receipt)) == TRANSACTIONS
+    return held / TRANSACTIONS
+
+
+def test_a_transaction_and_its_record_take_a_bounded_number_of_bytes() -> None:
+    """In an interpreter of its own, whose table of interned texts does not depend on the tests before."""
+    script = f"from {__name__} import held_bytes; print(held_bytes())"
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=True)
+    assert float(done.stdout) < MOST_BYTES
+
+
+def test_equal_texts_are_one_object() -> None:
+    first, second = (shared(canonical.parse(b'{"name":["some text",1,null]}')) for _ in range(2))
+    assert first == second == {"name": ["some text", 1, None]}
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert first["name"] is not second["name"]
+    assert [id(one) for one in first["name"]] == [id(one) for one in second["name"]]  # type: ignore[union-attr]
