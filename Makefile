@@ -5,7 +5,7 @@ UV_VERSION := 0.13.8
 INSTALLED := .venv/.installed
 SOURCES := bfl_fabric chaincode/bfl_chaincode tests protos
 
-.PHONY: help install demo test test-extended check bench bench-ledger bench-he bench-scale docs lock protos clean
+.PHONY: help install demo test test-extended check bench bench-ledger bench-he bench-rounds bench-scale docs lock protos clean
 
 help:
 	@echo "make demo    run the whole story: encrypted, ledger-settled, audited training on real data"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench   measure, side by side with what it must beat, and print the tables of docs/benchmarks.md"
 	@echo "make bench-ledger   the ledger under load: embedded and real Fabric, beside Node and Java contracts"
 	@echo "make bench-he   encrypted aggregation beside TenSEAL, NVFLARE, Flower's SecAgg+ and OpenFHE"
+	@echo "make bench-rounds   whole rounds of a federation with each scheme, beside the same rounds in the clear"
 	@echo "make bench-scale   ten thousand simulated participants, and models of ten million parameters, on this machine"
 	@echo "make docs    bring the generated parts of the documentation up to date"
 	@echo "make clean   leave the clone as it was"
@@ -53,6 +54,9 @@ bench-ledger: $(INSTALLED)
 
 bench-he: $(INSTALLED)
 	@$(BIN)/python -m tests.benchmarks.he --write docs/benchmarks.md
+
+bench-rounds: $(INSTALLED)
+	@$(BIN)/python -m tests.benchmarks.rounds --write docs/benchmarks.md
 
 bench-scale: $(INSTALLED)
 	@$(BIN)/python -m bfl_fabric bench scale --write docs/benchmarks.md

@@ -194,6 +194,7 @@ class Actor(NamedTuple):
 async def workbench(actor: Actor, stack: AsyncExitStack) -> tuple[Workbench, TransferClient]:
     """Return the ports of an actor, with the client whose traffic they count; `stack` closes them."""
     from bfl_fabric.roles.compute import ThreadCompute
+    from bfl_fabric.roles.memory import RememberingLedger
     from bfl_fabric.roles.workbench import Identity, Ports, Workbench
     from bfl_fabric.storage.journal import FileJournal
     from bfl_fabric.transport.client import TransferClient
@@ -208,7 +209,8 @@ async def workbench(actor: Actor, stack: AsyncExitStack) -> tuple[Workbench, Tra
     stack.callback(provider.close)
     journal = FileJournal(actor.storage / "journal")
     stack.callback(journal.close)
-    ports = Ports(connection, clock, blobs, channel, journal, provider, arithmetic())
+    remembering = RememberingLedger(connection, clock)
+    ports = Ports(remembering, clock, blobs, channel, journal, provider, arithmetic())
     identity = Identity(actor.identity.msp_id, actor.name)
     return Workbench(identity, ports, ThreadCompute(), logged), channel
 

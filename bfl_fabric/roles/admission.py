@@ -45,6 +45,7 @@ class NodeAdmission:
         self._reader = LedgerReader(bench.ports.ledger)
         self._callers = Callers(self._reader)
         self._index = BlobIndex(self._reader, bench.ports.blobs)
+        self._expected: dict[str, tuple[UpdateName, RoundView]] = {}
 
     async def expect(self, caller: TransferCaller, name: UpdateName, digest: str) -> int:
         """Return the size that this caller committed. Raises MalformedInput, or NotFound without commitment."""
@@ -53,11 +54,14 @@ class NodeAdmission:
         verify_collecting(view, self._bench.ports.clock.now_ms())
         commitment = _commitment(view, name)
         verify_uploader(commitment, caller, digest)
+        self._expected[name.participant_id] = name, view
         return commitment.size_bytes
 
     async def accept(self, name: UpdateName, digest: str, path: Path) -> None:
         """Check a complete upload: its digest, then the gate, then its header. Raises MalformedInput."""
-        view = await self._round(name)
+        expected, view = self._expected.pop(name.participant_id, (None, None))
+        if view is None or expected != name:
+            view = await self._round(name)
         commitment = _commitment(view, name)
         if commitment.digest != digest:
             raise MalformedInput(f"{name.participant_id} committed {commitment.digest}, not {digest}")

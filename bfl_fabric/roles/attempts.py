@@ -28,6 +28,19 @@ def order_of(view: RoundView) -> list[str]:
     return [*members[first:], *members[:first]]
 
 
+def combining_order(view: RoundView, opening: Opening) -> list[str]:
+    """Return whose turn it is to combine the answers of an attempt: the active members', then the others'."""
+    order = order_of(view)
+    return sorted(order, key=lambda name: (name not in opening.members, order.index(name)))
+
+
+def openers(view: RoundView) -> list[str]:
+    """Return the organizations that may have opened the round's sum, the likeliest first."""
+    if not is_shared(view):
+        return [view.task.spec.roles.key_holder]
+    return combining_order(view, view.openings[-1]) if view.openings else []
+
+
 def excluded(view: RoundView) -> tuple[str, ...]:
     """Return the members, sorted, that more than half of the others blame in one attempt."""
     accused = [(blame.attempt, blame.against) for blame in view.blames]

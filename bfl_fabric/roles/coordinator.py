@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Metrics, Phase, RoundView, TaskStatus, to_json
 from bfl_fabric.domain.ports import Evaluator
+from bfl_fabric.roles import attempts
 from bfl_fabric.roles.actions import Action, Submit, never, of_round, of_task
 from bfl_fabric.roles.ceremony import is_usable
 from bfl_fabric.roles.evidence import agreed, agreement_possible, delivered, round_of
@@ -190,7 +191,8 @@ class CoordinatorRole:
         round_, spec, arithmetic = round_of(view), view.task.spec, self._bench.ports.arithmetic
         count = spec.model.parameter_count
         base = arithmetic.unpack_model(await self._models.base(action, view, round_.base_model_digest), count)
-        await self._fetcher.fetch(action, round_.sum_digest, round_.sum_bytes, SUM_SOURCES)
+        sources = attempts.openers(view)
+        await self._fetcher.fetch(action, round_.sum_digest, round_.sum_bytes, SUM_SOURCES, first=sources)
         total = arithmetic.unpack_sum(await self._bench.read(round_.sum_digest), count)
         model = await self._bench.work(
             arithmetic.apply_sum, spec.encryption, base, total, round_.total_weight

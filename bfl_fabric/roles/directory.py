@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -72,16 +73,20 @@ class BlobIndex:
         self._named: dict[str, Naming] = {}
         self._read_rounds: set[tuple[str, int]] = set()
         self._read_ceremonies: set[tuple[str, int]] = set()
+        self._ended: set[str] = set()
+        self._refreshing = asyncio.Lock()
 
     async def find(self, digest: str) -> Naming | None:
         """Return how closely the blob is kept, None when the ledger names no such blob."""
         if digest not in self._named:
-            await self._refresh()
+            async with self._refreshing:  # who waited here may find what the one before has read
+                if digest not in self._named:
+                    await self._refresh()
         return self._named.get(digest)
 
     async def _refresh(self) -> None:
         for task in await self._reader.tasks():
-            if task.status is TaskStatus.DRAFT:
+            if task.status is TaskStatus.DRAFT or task.spec.task_id in self._ended:
                 continue
             view = await self._reader.current(task.spec.task_id)
             self._name(Secrecy.FEDERATION, task.spec.model.initial_digest)
@@ -95,6 +100,8 @@ class BlobIndex:
                 self._name(Secrecy.FEDERATION, record.digest, record.sum_digest, record.direction_digest)
             await self._read_past_rounds(view)
             self._read_round(view)
+            if view.task.status in (TaskStatus.CLOSED, TaskStatus.ABANDONED):
+                self._ended.add(task.spec.task_id)
 
     async def _read_keys(self, task_id: str) -> None:
         """Read the key ceremonies. No share is named before all members have committed to theirs."""

@@ -6,7 +6,7 @@ Which node may give what is that node's decision (`admission`); the digest says 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bfl_chaincode.api.records import Node, NodeRole
 from bfl_fabric.errors import MalformedInput, NotFound, TransferFailed
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 KEY_SOURCES = (NodeRole.KEY_HOLDER,)
 MODEL_SOURCES = (NodeRole.COORDINATOR, NodeRole.VERIFIER, NodeRole.AGGREGATOR)
 SUM_SOURCES = (NodeRole.KEY_HOLDER, NodeRole.COORDINATOR, NodeRole.VERIFIER)
+PUBLISHED_SUM_SOURCES = (NodeRole.COORDINATOR, NodeRole.KEY_HOLDER, NodeRole.VERIFIER)
+"""Whoever published a model has its sum; of the members of a shared key at first only the one that combined it."""
+
 UPDATE_SOURCES = (NodeRole.AGGREGATOR, NodeRole.VERIFIER)
 
 
@@ -37,16 +40,19 @@ class Fetcher:
         size_bytes: int,
         roles: Sequence[NodeRole],
         organizations: Sequence[str] = (),
+        first: Sequence[str] = (),
     ) -> None:
         """Return once the blob is in the store.
 
-        Nodes of these roles are asked in this order, only those of `organizations` when it is not empty. Raises
-        TransferFailed, naming every node that was asked, when none gives it.
+        Nodes of these roles are asked in this order, only those of `organizations` when it is not empty, and of one
+        role those of the organizations in `first` before others. Raises TransferFailed, naming every node that was
+        asked, when none gives it.
         """
         if self._bench.ports.blobs.has(digest):
             return
         refusals = []
-        for node in self._candidates(await self._reader.nodes(), roles, organizations):
+        ranks = {msp_id: rank for rank, msp_id in enumerate(first)}
+        for node in self._candidates(await self._reader.nodes(), roles, organizations, ranks):
             self._bench.ports.channel.expect(node.address, node.msp_id)
             try:
                 await self._bench.ports.channel.download(
@@ -62,7 +68,11 @@ class Fetcher:
         raise TransferFailed(f"nobody gave the blob {digest} ({size_bytes} bytes): {asked}")
 
     def _candidates(
-        self, nodes: Sequence[Node], roles: Sequence[NodeRole], organizations: Sequence[str]
+        self,
+        nodes: Sequence[Node],
+        roles: Sequence[NodeRole],
+        organizations: Sequence[str],
+        ranks: Mapping[str, int],
     ) -> list[Node]:
         me = self._bench.identity
         suitable = [
@@ -72,4 +82,12 @@ class Fetcher:
             and (not organizations or node.msp_id in organizations)
             and (node.msp_id, node.node_id) != (me.msp_id, me.name)
         ]
-        return sorted(suitable, key=lambda node: (roles.index(node.role), node.msp_id, node.node_id))
+        return sorted(
+            suitable,
+            key=lambda node: (
+                roles.index(node.role),
+                ranks.get(node.msp_id, len(ranks)),
+                node.msp_id,
+                node.node_id,
+            ),
+        )

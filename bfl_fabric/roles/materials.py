@@ -1,4 +1,4 @@
-"""What an opening takes: masks, uploads, zeros and shares, each fetched and held against the ledger.
+"""What an opening takes: masks, uploads, aggregate, zeros and shares, each fetched and held against the ledger.
 
 Decides that bytes are the ones that the ledger names for a participant or a member. What is made of them, and whether
 anything may be opened, is decided in `opening`.
@@ -15,8 +15,9 @@ from bfl_chaincode.api.records import NodeRole, Opening, RoundView, ShareSubject
 from bfl_fabric.errors import KeyHolderRefused, MalformedInput, NotFound
 from bfl_fabric.roles import attempts
 from bfl_fabric.roles.actions import Action
-from bfl_fabric.roles.evidence import members_updates
-from bfl_fabric.roles.fetching import KEY_SOURCES, UPDATE_SOURCES, Fetcher
+from bfl_fabric.roles.evidence import members_updates, round_of
+from bfl_fabric.roles.fetching import KEY_SOURCES, SUM_SOURCES, UPDATE_SOURCES, Fetcher
+from bfl_fabric.roles.openable import verify_aggregate
 from bfl_fabric.roles.schemes import TaskSchemes, expected_header
 from bfl_fabric.roles.turns import FIRST_ATTEMPT
 from bfl_fabric.roles.workbench import Workbench
@@ -30,6 +31,8 @@ class Materials:
         self._schemes = schemes
         self._fetcher = fetcher
         self._checked: set[UpdateCommitment] = set()
+        self._added: tuple[tuple[UpdateCommitment, ...], str] = (), ""
+        self._verified = ""
 
     def are_checked(self, view: RoundView) -> bool:
         """Say whether all masks of the round are here and passed."""
@@ -51,6 +54,15 @@ class Materials:
                 self._checked.add(update)
         return {update.participant_id: path for update, path in zip(updates, paths, strict=True)}
 
+    async def masks_digest(self, action: Action, view: RoundView) -> str:
+        """Return the digest of the sum of the members' masks, which are added up once for a round."""
+        updates, masks = members_updates(view), await self.masks(action, view)
+        if self._added[0] != updates:
+            scheme = await self._schemes.joint(view)
+            digest = await self._bench.work(scheme.masks_digest, list(masks.values()), ())
+            self._added = updates, digest
+        return self._added[1]
+
     async def uploads(self, action: Action, view: RoundView) -> dict[str, Path]:
         """Return each member's whole upload by participant id; they are public among key members."""
         updates = members_updates(view)
@@ -58,6 +70,16 @@ class Materials:
             *(self.bring(action, one.digest, one.size_bytes, UPDATE_SOURCES) for one in updates)
         )
         return {update.participant_id: path for update, path in zip(updates, paths, strict=True)}
+
+    async def aggregate(self, action: Action, view: RoundView) -> Path:
+        """Return the round's aggregate, which is the sum of exactly the sealed set. Raises KeyHolderRefused."""
+        round_, sources = round_of(view), (*UPDATE_SOURCES, *SUM_SOURCES)
+        path = await self.bring(action, round_.aggregate_digest, round_.aggregate_bytes, sources)
+        if self._verified != round_.aggregate_digest:
+            scheme = await self._schemes.joint(view)
+            verify_aggregate(view, await self._bench.work(scheme.inspect_aggregate, path))
+            self._verified = round_.aggregate_digest
+        return path
 
     async def zeros(self, action: Action, view: RoundView, opening: Opening) -> list[Path]:
         """Return the zeros that the active members contribute to this attempt; none in the first."""

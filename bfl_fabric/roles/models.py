@@ -19,7 +19,7 @@ from bfl_fabric.roles.evidence import (
     SUM_BYTES_PER_PARAMETER,
     round_of,
 )
-from bfl_fabric.roles.fetching import MODEL_SOURCES, SUM_SOURCES, Fetcher
+from bfl_fabric.roles.fetching import MODEL_SOURCES, PUBLISHED_SUM_SOURCES, Fetcher
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.workbench import Workbench
@@ -51,6 +51,7 @@ class ModelChecks:
         self._bench = bench
         self._reader = reader
         self._fetcher = fetcher
+        self._directions: dict[tuple[str, str], Int8Vector] = {}
 
     async def base(self, action: Action, view: RoundView, digest: str) -> bytes:
         """Return the bytes of a model, from this store or from another node."""
@@ -65,17 +66,24 @@ class ModelChecks:
         return await self._bench.read(digest)
 
     async def verified_direction(self, action: Action, view: RoundView) -> Int8Vector:
-        """Return the round's direction int8[parameter_count], made again of the sum that was released for it.
+        """Return the round's direction int8[parameter_count], made again of the sum that was released for it, once.
 
         Raises KeyHolderRefused when it is the direction of no released sum: a crafted one opens a single coordinate.
         """
-        stated, arithmetic = round_of(view).direction_digest, self._bench.ports.arithmetic
+        stated = round_of(view).direction_digest
+        key = action.task_id, stated
+        if key not in self._directions:
+            self._directions = {key: await self._direction_again(action, view, stated)}
+        return self._directions[key]
+
+    async def _direction_again(self, action: Action, view: RoundView, stated: str) -> Int8Vector:
+        arithmetic = self._bench.ports.arithmetic
         lineage = await self._reader.lineage(action.task_id)
         sums = [record.sum_digest for record in lineage if record.direction_digest == stated]
         if not sums:
             raise KeyHolderRefused(f"no published model has the direction {stated}")
         count = view.task.spec.model.parameter_count
-        await self._fetcher.fetch(action, sums[-1], count * SUM_BYTES_PER_PARAMETER, SUM_SOURCES)
+        await self._sum(action, sums[-1], count)
         total = arithmetic.unpack_sum(await self._bench.read(sums[-1]), count)
         direction = await self._bench.work(arithmetic.direction, total)
         if hashlib.sha256(arithmetic.pack_direction(direction)).hexdigest() != stated:
@@ -93,6 +101,10 @@ class ModelChecks:
         self._bench.ports.journal.record(SOUND_MODEL, record.digest, "recomputed")
         self._bench.report(ProgressKind.MODEL_SOUND, action)
 
+    async def _sum(self, action: Action, digest: str, count: int) -> None:
+        """Bring the sum that a published model was made of."""
+        await self._fetcher.fetch(action, digest, count * SUM_BYTES_PER_PARAMETER, PUBLISHED_SUM_SOURCES)
+
     async def _record(self, action: CheckModel) -> ModelRecord:
         for record in reversed(await self._reader.lineage(action.task_id)):
             if record.digest == action.digest and record.round > 0:
@@ -103,7 +115,7 @@ class ModelChecks:
         spec, arithmetic = view.task.spec, self._bench.ports.arithmetic
         count = spec.model.parameter_count
         parent = arithmetic.unpack_model(await self.base(action, view, record.parent_digest), count)
-        await self._fetcher.fetch(action, record.sum_digest, count * SUM_BYTES_PER_PARAMETER, SUM_SOURCES)
+        await self._sum(action, record.sum_digest, count)
         total = arithmetic.unpack_sum(await self._bench.read(record.sum_digest), count)
         model = await self._bench.work(
             arithmetic.apply_sum, spec.encryption, parent, total, record.total_weight

@@ -7,24 +7,21 @@ what, is found by `turns`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import (
-    Opening,
-    RoundView,
-    ShareSubject,
-)
+from bfl_chaincode.api.records import Opening, RoundView, ShareSubject
 from bfl_fabric.domain.ports import ShareHolder
 from bfl_fabric.errors import AuditFailed, KeyHolderRefused, MalformedInput, NotFound, TransferFailed
 from bfl_fabric.roles import attempts
 from bfl_fabric.roles.actions import Action
 from bfl_fabric.roles.ceremony import secret_path
 from bfl_fabric.roles.evidence import round_of
-from bfl_fabric.roles.fetching import SUM_SOURCES, UPDATE_SOURCES, Fetcher
+from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.materials import Materials
 from bfl_fabric.roles.models import ModelChecks
 from bfl_fabric.roles.openable import (
@@ -34,7 +31,6 @@ from bfl_fabric.roles.openable import (
     PROVEN,
     UNOPENED,
     KeyHolderState,
-    verify_aggregate,
     verify_openable,
 )
 from bfl_fabric.roles.progress import ProgressKind
@@ -59,7 +55,7 @@ from bfl_fabric.roles.turns import (
 from bfl_fabric.roles.workbench import Workbench, round_key
 
 if TYPE_CHECKING:
-    from bfl_fabric.domain.ports import Int8Vector, Int64Vector
+    from bfl_fabric.domain.ports import Int64Vector
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +72,6 @@ class Openings:
         self._materials = Materials(bench, schemes, fetcher)
         self._models = ModelChecks(bench, reader, fetcher)
         self._proofs = Proofs(bench, reader)
-        self._directions: dict[str, Int8Vector] = {}
         self._keys = keys
         self._holders: dict[str, tuple[int, ShareHolder]] = {}
 
@@ -136,39 +131,36 @@ class Openings:
 
     async def _prepare(self, action: Prepare) -> None:
         view = await self._reader.round(action.task_id, action.round)
-        await self._materials.masks(action, view)
+        await self._materials.masks_digest(action, view)
         await self._holder(view)
         if not round_of(view).direction_digest:
             return
-        await self._direction(action, view)
+        await self._models.verified_direction(action, view)
         if attempts.order_of(view)[0] == self._bench.identity.msp_id:
             await self._materials.uploads(action, view)
 
     async def _offer(self, action: Offer) -> None:
         view = await self._openable(action)
-        scheme = await self._schemes.joint(view)
-        masks = await self._materials.masks(action, view)
         request: dict[str, Json] = {
             **_of(action),
-            "mask_digest": await self._bench.work(scheme.masks_digest, list(masks.values()), ()),
+            "mask_digest": await self._materials.masks_digest(action, view),
             "zero_digest": "",
             "zero_bytes": 0,
         }
         if action.attempt > FIRST_ATTEMPT:
-            terms, count = attempts.terms_of(view, action.attempt), view.task.spec.model.parameter_count
+            scheme, terms = await self._schemes.joint(view), attempts.terms_of(view, action.attempt)
+            count = view.task.spec.model.parameter_count
             zero = await self._bench.work(scheme.zero, terms, self._bench.identity.msp_id, count)
             request |= {"zero_digest": await self._bench.keep(zero), "zero_bytes": len(zero)}
         self._remember_opened(action, view)
         await self._bench.transact(action, "opening:Offer", request)
+        if attempts.order_of(view)[0] == self._bench.identity.msp_id:
+            await self._materials.aggregate(action, view)
 
     async def _answer(self, action: Answer) -> None:
         view = await self._openable(action)
         self._remember_opened(action, view)
-        started, key = self._bench.ports.clock.now_ms(), _answer_key(action)
-        digest = self._bench.ports.journal.find(ANSWERED, key)
-        if digest is None or not self._bench.ports.blobs.has(digest):
-            digest = await self._bench.keep(await self._share(action, view))
-            self._bench.ports.journal.record(ANSWERED, key, digest)
+        started, digest = self._bench.ports.clock.now_ms(), await self._kept_share(action, view)
         size_bytes = self._bench.ports.blobs.path(digest).stat().st_size
         request: dict[str, Json] = {
             **_of(action), "subject": action.subject.value, "digest": digest, "size_bytes": size_bytes
@@ -183,12 +175,31 @@ class Openings:
             milliseconds=self._bench.ports.clock.now_ms() - started,
         )
 
+        order = attempts.combining_order(view, _opening(view, action))
+        if action.subject is ShareSubject.SCORES and order[0] != self._bench.identity.msp_id:
+            await self._foresee(action, view)
+
+    async def _foresee(self, action: OfOpening, view: RoundView) -> None:
+        """Make the answer for the sum while the scores are on their way; nobody is shown it before it is posted."""
+        if self._bench.identity.msp_id in _opening(view, action).members:
+            answer = Answer(action.task_id, action.round, action.attempt, ShareSubject.SUM)
+            await self._kept_share(answer, view)
+
+    async def _kept_share(self, action: Answer, view: RoundView) -> str:
+        """Return the digest of the member's answer, which is made once and in the store."""
+        key, journal = _answer_key(action), self._bench.ports.journal
+        digest = journal.find(ANSWERED, key)
+        if digest is None or not self._bench.ports.blobs.has(digest):
+            digest = await self._bench.keep(await self._share(action, view))
+            journal.record(ANSWERED, key, digest)
+        return digest
+
     async def _share(self, action: Answer, view: RoundView) -> bytes:
         """Ask the share holder; it answers a question once, and the same question with the same bytes."""
         opening, masks = _opening(view, action), await self._materials.masks(action, view)
         terms, holder = attempts.terms_of(view, action.attempt, opening), await self._holder(view)
         if action.subject is ShareSubject.SCORES:
-            direction = await self._direction(action, view)
+            direction = await self._models.verified_direction(action, view)
             return await self._bench.work(holder.score_share, terms, direction, masks)
         zeros = await self._materials.zeros(action, view, opening)
         return await self._bench.work(holder.sum_share, terms, list(masks.values()), zeros)
@@ -198,7 +209,7 @@ class Openings:
     async def _post_scores(self, action: Combine) -> None:
         view = await self._openable(action)
         opening, scheme = _opening(view, action), await self._schemes.joint(view)
-        direction = await self._direction(action, view)
+        direction = await self._models.verified_direction(action, view)
         uploads = await self._materials.uploads(action, view)
         shares = await self._materials.shares(action, view, opening, ShareSubject.SCORES)
         terms = attempts.terms_of(view, action.attempt, opening)
@@ -211,7 +222,8 @@ class Openings:
             {"participant_id": member, "alignment": found[member]} for member in round_of(view).members
         ]
         request: dict[str, Json] = {"task_id": action.task_id, "round": action.round, "scores": scores}
-        await self._bench.transact(action, "round:PostScores", request)
+        posting = self._bench.transact(action, "round:PostScores", request)
+        await asyncio.gather(posting, self._foresee(action, view))
         self._bench.report(ProgressKind.SCORED, action, members=len(scores))
 
     async def _release(self, action: Combine) -> None:
@@ -243,12 +255,8 @@ class Openings:
 
     async def _sum(self, action: OfOpening, view: RoundView) -> bytes:
         """Return the packed exact sum that the answers of this attempt make."""
-        round_, opening, scheme = round_of(view), _opening(view, action), await self._schemes.joint(view)
-        sources = (*UPDATE_SOURCES, *SUM_SOURCES)
-        aggregate = await self._materials.bring(
-            action, round_.aggregate_digest, round_.aggregate_bytes, sources
-        )
-        verify_aggregate(view, await self._bench.work(scheme.inspect_aggregate, aggregate))
+        opening, scheme = _opening(view, action), await self._schemes.joint(view)
+        aggregate = await self._materials.aggregate(action, view)
         zeros, shares = (
             await self._materials.zeros(action, view, opening),
             await self._materials.shares(action, view, opening, ShareSubject.SUM),
@@ -343,13 +351,6 @@ class Openings:
     def _remember_opened(self, action: Action, view: RoundView) -> None:
         key = round_key(action.task_id, action.round)
         self._bench.ports.journal.record(OPENED, key, round_of(view).aggregate_digest)
-
-    async def _direction(self, action: Action, view: RoundView) -> Int8Vector:
-        """Return the round's direction, made again of the sum that was released for it, once for each round."""
-        stated = round_of(view).direction_digest
-        if stated not in self._directions:
-            self._directions = {stated: await self._models.verified_direction(action, view)}
-        return self._directions[stated]
 
     async def _holder(self, view: RoundView) -> ShareHolder:
         """Return the holder of this member's share of the round's key; an older one of the task ends."""

@@ -21,8 +21,9 @@ FIRST_ATTEMPT = 1
 PROOF_GRACE_MS = 30_000
 """How long a member waits for the others' proofs; they find one after the other that the sum does not open."""
 
-OFFER_GRACE_MS = 1_000
-"""How long the members that come later in a round's order leave the offers to those before them."""
+OFFER_GRACE_MS = GRACE_MS
+"""How long the members that come later in a round's order leave the offers to those before them: they would bring all
+masks and add them up in vain, on the same cores as the others if it is one machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class OfOpening(Action):
 
 @dataclass(frozen=True, slots=True)
 class Prepare(Action):
-    """Bring the masks here while the sum is still being attested, and load the share; answers nothing."""
+    """Bring the masks here and add them up while the sum is still being attested; load the share; answers nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def _answering(view: RoundView, me: OpeningState, opening: Opening) -> list[Acti
     if me.unopened_at:
         return _accounting(me, opening)
     shares = attempts.shares_of(view, opening, subject).values()
-    if _is_my_turn(_order(view, opening), me, max(share.posted_at for share in shares)):
+    if _is_my_turn(attempts.combining_order(view, opening), me, max(share.posted_at for share in shares)):
         return [Combine(task_id, number, opening.attempt, subject)]
     return _gathering(view, me, opening, subject)
 
@@ -170,15 +171,9 @@ def _gathering(view: RoundView, me: OpeningState, opening: Opening, subject: Sha
     """The second in the order takes the shares, while the first combines them."""
     shares = attempts.shares_of(view, opening, subject).values()
     lacks = frozenset(share.digest for share in shares) - me.held
-    if _order(view, opening)[1] != me.msp_id or not lacks:
+    if attempts.combining_order(view, opening)[1] != me.msp_id or not lacks:
         return []
     return [GatherShares(opening.task_id, opening.round, opening.attempt, subject)]
-
-
-def _order(view: RoundView, opening: Opening) -> list[str]:
-    """Return whose turn it is to combine: the active members', then the others'."""
-    order = attempts.order_of(view)
-    return sorted(order, key=lambda name: (name not in opening.members, order.index(name)))
 
 
 def _keeping(view: RoundView, me: OpeningState) -> list[Action]:

@@ -21,7 +21,10 @@ from bfl_chaincode.api.records import (
     ShareSubject,
     TaskStatus,
 )
+from bfl_fabric.domain.ports import TransferCaller
 from bfl_fabric.roles.attempts import due_subject, missing, shares_of
+from bfl_fabric.roles.openable import ANSWERED
+from bfl_fabric.roles.workbench import round_key
 from tests.simulation.invariants import check_safety
 from tests.simulation.operations import Plan, plan
 from tests.simulation.run import contract_stage, play
@@ -31,6 +34,7 @@ SEEDS = int(os.environ.get("BFL_SIMULATION_SEEDS", "200")) // 8
 SCHEMES = (THRESHOLD_SCHEME, PACKED_SCHEME)
 SHARED = Terms(rounds=2, scheme=THRESHOLD_SCHEME)
 TURNS = 400
+WIDEST_READER = (GAMMA, "verifier-c")
 
 Moment = Callable[[World, RoundView], Awaitable[str]]
 """Names the actor that dies now for good, "" for nobody."""
@@ -128,6 +132,28 @@ def test_an_active_member_that_dies_before_it_answers_is_replaced_and_zeros_are_
     assert "" not in zeros
     assert len(frozenset(zeros)) == len(zeros) == THRESHOLD
     assert tuple(shares_of(view, second, ShareSubject.SUM)) == second.members
+
+
+def test_an_answer_for_the_sum_that_is_made_ahead_is_shown_to_nobody_before_it_is_posted() -> None:
+    ahead: set[str] = set()
+
+    async def looks(world: World, view: RoundView) -> str:
+        """After each step, at the key members' doors, as the node that may read the most."""
+        if view.round is None or not view.openings or view.round.phase is not Phase.VERIFIED:
+            return ""
+        posted = {share.digest for share in view.shares}
+        reader = TransferCaller(*WIDEST_READER)
+        for member in view.openings[-1].members:
+            actor, key = world.actors[holder_of(member)], round_key(TASK, view.round.number)
+            answer = actor.journal.find(ANSWERED, f"{key}/{view.openings[-1].attempt}/{ShareSubject.SUM}")
+            if answer is not None and answer not in posted:
+                ahead.add(answer)
+                assert due_subject(view) is ShareSubject.SCORES or member in missing(view, view.openings[-1])
+                assert not await world.network.server(actor.address).admission.may_read(reader, answer)
+        return ""
+
+    asyncio.run(played(SHARED, looks))
+    assert len(ahead) >= THRESHOLD - 1
 
 
 def test_the_sum_of_a_member_that_died_with_it_is_made_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +21,7 @@ SHARED = Plan(
     organizations=ORGANIZATIONS,
     participants=ORGANIZATIONS,
     scheme="threshold",
-    share_seconds=8,
+    share_seconds=20,
 )
 OF_KEYS = {
     "key:OpenCeremony": 1,
@@ -90,7 +91,7 @@ def test_a_killed_key_holder_changes_no_model_and_the_ledger_shows_digests_only(
     check_ceremony(story)
     check_openings(story)
     check_transactions(story)
-    check_blocks(place)
+    check_blocks(place, story)
 
 
 def check_ceremony(story: Story) -> None:
@@ -130,12 +131,33 @@ def check_transactions(story: Story) -> None:
     assert {name for name in counts if name.startswith("opening:")} == OF_OPENINGS
 
 
-def check_blocks(place: Path) -> None:
-    """No part of any member's secrets, shares or dealings is in a block."""
+def check_blocks(place: Path, story: Story) -> None:
+    """No part of any member's secrets, shares, zeros or dealings is in a block; what was posted are their digests."""
     chain = (place / "ledger" / "blocks.bin").read_bytes()
-    files = [path for path in place.glob("nodes/key-holder-*/keys/*") if path.is_file()]
-    assert len(files) >= 3 * ORGANIZATIONS
-    for path in files:
+    secrets = [path for path in place.glob("nodes/key-holder-*/keys/*") if path.is_file()]
+    assert len(secrets) >= 3 * ORGANIZATIONS
+    posted = [blob_of(place, digest) for digest in posted_digests(story)]
+    for digest in posted_digests(story):
+        assert digest.encode() in chain
+    for path in [*secrets, *posted]:
         data = path.read_bytes()
         for start in range(len(data) // 2, len(data) - CHUNK_BYTES, len(data) // 7):
             assert data[start : start + CHUNK_BYTES] not in chain, path.name
+
+
+def posted_digests(story: Story) -> list[str]:
+    """Return what the ledger names of dealings, decryption shares and zeros."""
+    dealings = [reveal.dealing_digest for view in story.ceremonies for reveal in view.reveals]
+    shares = [share.digest for view in story.rounds for share in view.shares]
+    zeros = [offer.zero_digest for view in story.rounds for offer in view.offers if offer.zero_digest]
+    assert (len(dealings), len(zeros) >= THRESHOLD) == (ORGANIZATIONS, True)
+    assert len(shares) >= THRESHOLD * (2 * ROUNDS - 1)
+    return [*dealings, *shares, *zeros]
+
+
+def blob_of(place: Path, digest: str) -> Path:
+    """Return the file of a blob in the store of the key holder that made it, or of another one."""
+    found = sorted(place.glob(f"nodes/key-holder-*/blobs/**/{digest}"))
+    assert found, f"no key holder has {digest}"
+    assert hashlib.sha256(found[0].read_bytes()).hexdigest() == digest
+    return found[0]

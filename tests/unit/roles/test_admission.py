@@ -167,6 +167,15 @@ def test_a_well_formed_upload_is_accepted(scene: Scene, aggregator: ANode) -> No
     accept(aggregator, data)
 
 
+def test_an_upload_that_was_expected_needs_no_further_reading(scene: Scene, aggregator: ANode) -> None:
+    data = scene.ciphertext("a-1")
+    stated = committed(scene, data).updates[0].digest
+    asyncio.run(aggregator.admission.expect(CALLER, NAME, stated))
+    scene.ledger.evaluated.clear()
+    accept(aggregator, data)
+    assert "round:Get" not in scene.ledger.evaluated
+
+
 def test_a_changed_byte_is_refused(scene: Scene, aggregator: ANode) -> None:
     data = scene.ciphertext("a-1")
     stated = committed(scene, data).updates[0].digest

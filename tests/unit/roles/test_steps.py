@@ -16,7 +16,7 @@ from bfl_fabric.errors import (
 )
 from bfl_fabric.learning.arithmetic import ExactArithmetic
 from bfl_fabric.roles.actions import Action
-from bfl_fabric.roles.fetching import MODEL_SOURCES, UPDATE_SOURCES, Fetcher
+from bfl_fabric.roles.fetching import MODEL_SOURCES, SUM_SOURCES, UPDATE_SOURCES, Fetcher
 from bfl_fabric.roles.participant import ParticipantRole, PrepareUpdate, Upload
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader
@@ -55,9 +55,15 @@ def scene(tmp_path: Path) -> Scene:
 # --- fetching -----------------------------------------------------------------------------------
 
 
-def fetch(node: ANode, name: str, roles: tuple[NodeRole, ...], organizations: tuple[str, ...] = ()) -> None:
+def fetch(
+    node: ANode,
+    name: str,
+    roles: tuple[NodeRole, ...],
+    organizations: tuple[str, ...] = (),
+    first: tuple[str, ...] = (),
+) -> None:
     fetcher = Fetcher(node.bench, LedgerReader(node.scene.ledger))
-    asyncio.run(fetcher.fetch(ANYTHING, name, len(BASE_BYTES), roles, organizations))
+    asyncio.run(fetcher.fetch(ANYTHING, name, len(BASE_BYTES), roles, organizations, first))
 
 
 def test_a_blob_that_is_here_is_not_fetched(scene: Scene) -> None:
@@ -77,6 +83,20 @@ def test_the_likely_node_is_asked_first_and_the_others_after_it(scene: Scene) ->
     assert node.blobs.has(name)
     (done,) = node.progress
     assert (done.kind, done.text) == (ProgressKind.DOWNLOADED, "verifier-a")
+
+
+def test_of_one_role_the_likely_organizations_are_asked_first_and_the_others_after_them(scene: Scene) -> None:
+    node = ANode(scene, COORDINATOR, "coordinator-a", NodeRole.COORDINATOR)
+    for msp_id in (AGGREGATOR, KEY_HOLDER):
+        name = ANode(scene, msp_id, f"key-holder-{msp_id}", NodeRole.KEY_HOLDER).blobs.put(BASE_BYTES)
+    scene.show(with_initial(collecting(), name))
+    asked = []
+    for first in ((AGGREGATOR,), (KEY_HOLDER, AGGREGATOR), ("StrangerMSP",)):
+        if node.blobs.has(name):
+            node.blobs.lose(name)
+        fetch(node, name, SUM_SOURCES, first=first)
+        asked.append(node.progress[-1].text)
+    assert asked == [f"key-holder-{name}" for name in (AGGREGATOR, KEY_HOLDER, min(AGGREGATOR, KEY_HOLDER))]
 
 
 def test_who_gave_nothing_is_named(scene: Scene) -> None:

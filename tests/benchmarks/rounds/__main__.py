@@ -1,0 +1,84 @@
+"""`make bench-rounds`: whole rounds of a federation with each scheme, in turns with the same rounds in the clear.
+
+Five organizations, three of which open together under a shared key; the ledger, the nodes and the silos are processes
+that talk over gRPC with mutual TLS, as `bfl demo` starts them, and really train. All schemes run in the same processes,
+one after the other, in another order each turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bfl_fabric.cli.bench import Figures as Table
+from bfl_fabric.cli.bench import write_tables
+from tests.benchmarks.rounds.federation import LOADS, Load, Times, measure
+from tests.benchmarks.rounds.moments import PHASES, RoundTimes
+from tests.benchmarks.rounds.schemes import BASELINE, KINDS
+
+COMMAND, NAME = "make bench-rounds", "bench-rounds"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, print the tables, and write them into a page if one is named."""
+    parser = argparse.ArgumentParser(prog="tests.benchmarks.rounds", description=__doc__)
+    parser.add_argument("--turns", type=int, default=3, help="tasks of each scheme with each load")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each task")
+    parser.add_argument("--loads", default=",".join(load.word for load in LOADS))
+    parser.add_argument("--schemes", default=",".join(kind.word for kind in KINDS))
+    parser.add_argument("--write", type=Path, help="page to write the tables into, between its markers")
+    chosen = parser.parse_args(arguments)
+    kinds = [kind for kind in KINDS if kind.word in chosen.schemes.split(",")]
+    tables = []
+    for load in LOADS:
+        if load.word in chosen.loads.split(","):
+            with tempfile.TemporaryDirectory(prefix="bfl-bench-") as home:
+                place = Path(home) / "federation"
+                times = asyncio.run(measure(place, load, kinds, chosen.turns, chosen.rounds))
+            tables.append(table(load, times))
+            print(tables[-1].markdown())
+    if chosen.write is not None:
+        write_tables(chosen.write, tables, COMMAND, NAME)
+
+
+def table(load: Load, times: Times) -> Table:
+    """Return the medians of each kind, and its round in plain rounds."""
+    headings = (
+        "scheme",
+        "rounds",
+        "a round, s",
+        "× plain",
+        "quartiles, s",
+        *(f"{name}, s" for name in PHASES),
+    )
+    base = _median_seconds(times.get(BASELINE.word, []))
+    return Table(
+        load.title, headings, tuple(_row(word, found, base) for word, found in times.items() if found)
+    )
+
+
+def _row(word: str, found: Sequence[RoundTimes], base: float | None) -> tuple[str, ...]:
+    seconds = _median_seconds(found)
+    assert seconds is not None
+    lower, _, upper = statistics.quantiles([one.seconds for one in found], n=4, method="inclusive")
+    return (
+        word,
+        str(len(found)),
+        f"{seconds:.2f}",
+        f"{seconds / base:.2f}" if base else "–",
+        f"{lower:.2f} to {upper:.2f}",
+        *(f"{statistics.median(one.phases[name] for one in found):.2f}" for name in PHASES),
+    )
+
+
+def _median_seconds(found: Sequence[RoundTimes]) -> float | None:
+    return statistics.median(one.seconds for one in found) if found else None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
