@@ -32,10 +32,11 @@ class Plan:
 
 
 def terms_of(plan: Plan, data: DemoData) -> TaskTerms:
+    """Return the task of the demonstration, whose name the seeds of training are made of, for a test's rounds."""
     profile = data.profile
     return TaskTerms(
-        task_id="system-test",
-        title="System test",
+        task_id=profile.data,
+        title=profile.title,
         rounds=plan.rounds,
         minimum_cohort=min(4, plan.participants),
         upload_seconds=plan.upload_seconds,
