@@ -79,10 +79,6 @@ class JointScheme:
     def size_bytes(self, parameter_count: int) -> int:
         return HEADER_BYTES + polynomials_bytes(self._parameters, parameter_count)
 
-    def mask_size_bytes(self, parameter_count: int) -> int:
-        """Return the exact wire length of an upload's mask message."""
-        return HEADER_BYTES + masks.masks_bytes(self._parameters, parameter_count)
-
     def encrypt(self, name: UpdateName, epoch: int, weight: int, values: NDArray[np.int64]) -> bytes:
         """Return the wire bytes of a fresh encryption; twice the same values give different bytes.
 
