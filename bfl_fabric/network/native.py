@@ -16,7 +16,8 @@ from bfl_fabric.network.plan import ContractPlan, OrdererPlan, PeerPlan, Process
 from bfl_fabric.network.program_settings import PEER_FILE, fit_peer_yaml
 from bfl_fabric.network.programs import Programs, program_version
 from bfl_fabric.network.run_files import RunFiles
-from bfl_fabric.network.supervisor import ProcessSpec, Supervisor
+from bfl_fabric.network.children import ProcessSpec
+from bfl_fabric.network.supervisor import Supervisor
 
 LOG_LEVEL = "warning"
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bfl_fabric.errors import BflError
-from bfl_fabric.network.launcher import bound_to_parent
+from bfl_fabric.network.children import Child, ProcessSpec
+from bfl_fabric.network.nurseries import Nurseries
 from bfl_fabric.network.run_files import RunFiles
 
 STOP_SECONDS = 5.0
@@ -27,29 +27,12 @@ RESTARTS_PER_MINUTE = 10
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.05, 5.0
 CLEAN_EXIT = 0
 ORPHANED = 75
-# Fabric's programs take any of their settings from such variables; what a test sets is for the test alone.
-_INHERITED_BY_NOBODY = ("BFL_TEST_", "CORE_", "ORDERER_", "CHAINCODE_")
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessSpec:
-    """One process: a unique name, the arguments of `bfl`, and where its output goes.
-
-    With a `program` the arguments are that program's; it runs in `directory` with `environment` laid over ours.
-    """
-
-    name: str
-    arguments: tuple[str, ...]
-    log: Path
-    program: Path | None = None
-    directory: Path | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Running:
     spec: ProcessSpec
-    process: subprocess.Popen[bytes]
+    process: Child
     restarts: list[float] = field(default_factory=list)
     due_at: float | None = None
 
@@ -71,6 +54,7 @@ class Supervisor:
         self._running: dict[str, _Running] = {}
         self._held: dict[str, ProcessSpec] = {}
         self._run_files = run_files
+        self._nurseries = Nurseries()
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._lost: ProcessLost | None = None
@@ -92,8 +76,10 @@ class Supervisor:
                     self._running[spec.name] = _Running(spec, self._spawn(spec))
 
     def process_ids(self) -> dict[str, int]:
+        """Return the process id of each; waits for those that are just being forked."""
         with self._lock:
-            return {name: running.process.pid for name, running in self._running.items()}
+            found = {name: running.process.pid for name, running in self._running.items()}
+        return {name: process_id for name, process_id in found.items() if process_id is not None}
 
     def kill(self, name: str) -> None:
         """End one process as a power cut would; the watcher starts it again."""
@@ -130,10 +116,12 @@ class Supervisor:
         """Stop every process: politely first, by force after a few seconds. Safe to call twice."""
         with self._lock:
             self._stopping.set()
+            self._nurseries.abandon()
             _end([running.process for running in self._running.values()], STOP_SECONDS)
             for name in self._running:
                 self._forget(name)
             self._running.clear()
+            self._nurseries.end()
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.2):
@@ -183,9 +171,9 @@ class Supervisor:
         if self._on_restart is not None:
             self._on_restart(running.spec.name, code)
 
-    def _spawn(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
-        process = _spawn(spec)
-        if self._run_files is not None:
+    def _spawn(self, spec: ProcessSpec) -> Child:
+        process = self._nurseries.start(spec)
+        if self._run_files is not None and process.pid is not None:
             self._run_files.write(spec.name, process.pid)
         return process
 
@@ -194,28 +182,7 @@ class Supervisor:
             self._run_files.remove(name)
 
 
-def _spawn(spec: ProcessSpec) -> subprocess.Popen[bytes]:
-    spec.log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(_INHERITED_BY_NOBODY)
-    }
-    # One thread per process: the cores are shared by many, and training must not depend on how many there are.
-    environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    own = spec.program is None
-    command = [sys.executable, "-m", "bfl_fabric"] if own else bound_to_parent(str(spec.program))
-    with spec.log.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 (our own interpreter or Fabric's programs, arguments of our own making)
-            [*command, *spec.arguments],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            cwd=spec.directory,
-            env=environment | dict(spec.environment),
-            start_new_session=True,
-        )
-
-
-def _end(children: Sequence[subprocess.Popen[bytes]], patience_seconds: float) -> None:
+def _end(children: Sequence[Child], patience_seconds: float) -> None:
     """Ask children to end, by force once the patience is over, and wait until they are gone."""
     if patience_seconds:
         for child in children:
@@ -231,7 +198,7 @@ def _end(children: Sequence[subprocess.Popen[bytes]], patience_seconds: float) -
             child.stdin.close()
 
 
-def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(child: Child, number: signal.Signals) -> None:
     if child.poll() is None:
         child.send_signal(number)
 

@@ -15,11 +15,24 @@ from pathlib import Path
 from bfl_fabric.domain.ports import Ledger
 from bfl_fabric.errors import BflError, LedgerRefused, LedgerUnavailable
 from bfl_fabric.network import directory as directories
-from bfl_fabric.network.supervisor import ProcessSpec, Supervisor
+from bfl_fabric.network.children import Preload, ProcessSpec
+from bfl_fabric.network.supervisor import Supervisor
 from bfl_fabric.network.topology import LedgerKind, Topology
 from bfl_fabric.sdk.federation import connect_async
 
 READY_SECONDS = 60.0
+SERVING = Preload(
+    (
+        "bfl_fabric.cli.application",
+        "bfl_fabric.embedded.server",
+        "bfl_fabric.he.provider",
+        "bfl_fabric.node",
+    )
+)
+"""What every node and the ledger load."""
+
+LEARNING = Preload(("bfl_fabric.training.trainer",), after=SERVING)
+"""What nodes load that have data: torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +73,9 @@ class LocalFederation:
         """
         fabric = self.topology.ledger is LedgerKind.FABRIC
         noun = "network" if fabric else "ledger"
-        specs = [self._spec(noun, (noun, "serve", str(self.place)))]
+        specs = [self._spec(noun, (noun, "serve", str(self.place)), SERVING)]
         specs += [
-            self._spec(path.parent.name, ("node", "run", str(path)))
+            self._spec(path.parent.name, ("node", "run", str(path)), _preload(path.parent))
             for path in directories.runnable_nodes(self.place)
         ]
         for organization in self.topology.organizations:
@@ -151,8 +164,15 @@ class LocalFederation:
                 continue
         return found
 
-    def _spec(self, name: str, arguments: tuple[str, ...]) -> ProcessSpec:
-        return ProcessSpec(name, (*arguments, "--stop-with-parent"), self.place / "logs" / f"{name}.log")
+    def _spec(self, name: str, arguments: tuple[str, ...], preload: Preload) -> ProcessSpec:
+        log = self.place / "logs" / f"{name}.log"
+        return ProcessSpec(name, (*arguments, "--stop-with-parent"), log, preload=preload)
+
+
+def _preload(home: Path) -> Preload:
+    """Return what a node loads: silos train, and a coordinator with a held-out set measures models."""
+    has_data = any((home / name).exists() for name in (directories.SHARE, directories.HOLDOUT))
+    return LEARNING if has_data else SERVING
 
 
 async def _answers(ledger: Ledger) -> bool:

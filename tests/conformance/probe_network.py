@@ -27,7 +27,7 @@ from bfl_fabric.network.native import NativeNetwork
 from bfl_fabric.network.plan import ContractPlan
 from bfl_fabric.network.program_settings import PEER_FILE
 from bfl_fabric.network.programs import Programs
-from bfl_fabric.network.supervisor import ProcessSpec
+from bfl_fabric.network.children import ProcessSpec
 from bfl_fabric.network.topology import LedgerKind, OrganizationPlan, RolePlan, Topology
 from tests.conformance.federation import CHAINCODE, CHANNEL, MSP_IDS
 

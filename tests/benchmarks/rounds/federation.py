@@ -14,7 +14,7 @@ from bfl_fabric import wiring
 from bfl_fabric.audit.source import read_copy
 from bfl_fabric.cli.demo import DemoChoice
 from bfl_fabric.cli.demo_data import DemoData, prepare_data
-from bfl_fabric.network.supervisor import ProcessSpec
+from bfl_fabric.network.children import Preload, ProcessSpec
 from bfl_fabric.network.topology import generated
 from bfl_fabric.sdk import AsyncFederation, TaskTerms, connect_async
 from bfl_fabric.sdk.local import LocalFederation
@@ -60,8 +60,8 @@ Times = dict[str, list[RoundTimes]]
 class MeasuredFederation(LocalFederation):
     """A local federation whose processes are the benchmark's."""
 
-    def _spec(self, name: str, arguments: tuple[str, ...]) -> ProcessSpec:
-        spec = super()._spec(name, arguments)
+    def _spec(self, name: str, arguments: tuple[str, ...], preload: Preload) -> ProcessSpec:
+        spec = super()._spec(name, arguments, preload)
         command = ("-m", "tests.benchmarks.rounds.process", *spec.arguments)
         return replace(spec, arguments=command, program=Path(sys.executable), directory=ROOT)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from bfl_fabric.network.run_files import RunFiles, RunningProcess
-from bfl_fabric.network.supervisor import ProcessLost, ProcessSpec, Supervisor
+from bfl_fabric.network.children import ProcessSpec
+from bfl_fabric.network.supervisor import ProcessLost, Supervisor
 
 PYTHON = Path(sys.executable)
 SLEEP = ("-c", "import time; time.sleep(600)")
@@ -98,7 +99,8 @@ def test_a_program_that_keeps_ending_is_given_up_with_its_log(tmp_path: Path) ->
 def test_no_program_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from bfl_fabric.network.supervisor import ProcessSpec, Supervisor\n"
+        "from bfl_fabric.network.children import ProcessSpec\n"
+        "from bfl_fabric.network.supervisor import Supervisor\n"
         "place = Path(sys.argv[1])\n"
         "spec = ProcessSpec('child', ('-c', 'import time; time.sleep(600)'), place / 'log', Path(sys.executable))\n"
         "with Supervisor() as supervisor:\n"
