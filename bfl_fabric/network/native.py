@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bfl_fabric.network import homes
+from bfl_fabric.network.children import ProcessSpec
 from bfl_fabric.network.directory import read_topology
 from bfl_fabric.network.plan import ContractPlan, OrdererPlan, PeerPlan, Process
 from bfl_fabric.network.program_settings import PEER_FILE, fit_peer_yaml
 from bfl_fabric.network.programs import Programs, program_version
 from bfl_fabric.network.run_files import RunFiles
-from bfl_fabric.network.children import ProcessSpec
 from bfl_fabric.network.supervisor import Supervisor
 
 LOG_LEVEL = "warning"

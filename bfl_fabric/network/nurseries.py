@@ -250,7 +250,7 @@ def _start(modules: tuple[str, ...], line: socket.socket, output: IO[bytes], par
         return parent.fork(request, line.fileno(), output.fileno())
     return subprocess.Popen(  # noqa: S603 (our own interpreter, our own code)
         [sys.executable, "-m", NURSERY, ROOM, *modules],
-        stdin=line,
+        stdin=line.fileno(),
         stdout=output,
         stderr=output,
         env=children.inherited_environment(),

@@ -25,13 +25,26 @@ SERVING = Preload(
     (
         "bfl_fabric.cli.application",
         "bfl_fabric.embedded.server",
+        "bfl_fabric.fabric.gateway",
+        "bfl_fabric.fabric.gateway_grpc",
         "bfl_fabric.he.provider",
+        "bfl_fabric.learning.arithmetic",
+        "bfl_fabric.network.directory",
         "bfl_fabric.node",
+        "bfl_fabric.roles.aggregator",
+        "bfl_fabric.roles.coordinator",
+        "bfl_fabric.roles.key_holder",
+        "bfl_fabric.roles.memory",
+        "bfl_fabric.roles.participant",
+        "bfl_fabric.roles.verifier",
+        "bfl_fabric.storage.journal",
+        "bfl_fabric.transport.client",
+        "bfl_fabric.transport.server",
     )
 )
 """What every node and the ledger load."""
 
-LEARNING = Preload(("bfl_fabric.training.trainer",), after=SERVING)
+LEARNING = Preload(("bfl_fabric.training.models", "bfl_fabric.training.trainer"), after=SERVING)
 """What nodes load that have data: torch."""
 
 

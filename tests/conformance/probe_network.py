@@ -23,11 +23,11 @@ from bfl_fabric.fabric.proposal import NONCE_BYTES, Invocation, build_proposal, 
 from bfl_fabric.network import directory as directories
 from bfl_fabric.network import homes, material
 from bfl_fabric.network.bringup import Site, deploy, wait_healthy
+from bfl_fabric.network.children import ProcessSpec
 from bfl_fabric.network.native import NativeNetwork
 from bfl_fabric.network.plan import ContractPlan
 from bfl_fabric.network.program_settings import PEER_FILE
 from bfl_fabric.network.programs import Programs
-from bfl_fabric.network.children import ProcessSpec
 from bfl_fabric.network.topology import LedgerKind, OrganizationPlan, RolePlan, Topology
 from tests.conformance.federation import CHAINCODE, CHANNEL, MSP_IDS
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bfl_fabric.network.run_files import RunFiles, RunningProcess
 from bfl_fabric.network.children import ProcessSpec
+from bfl_fabric.network.run_files import RunFiles, RunningProcess
 from bfl_fabric.network.supervisor import ProcessLost, Supervisor
 
 PYTHON = Path(sys.executable)
