@@ -43,7 +43,7 @@ def test_no_process_outlives_the_demonstration(tmp_path: Path, blow: signal.Sign
         deadline = time.monotonic() + 60
         while len(processes_in(place)) < PROCESSES and time.monotonic() < deadline:
             time.sleep(0.2)
-        time.sleep(6)
+        time.sleep(3)
         demo.send_signal(blow)
         started = time.monotonic()
         demo.wait(timeout=20)
