@@ -160,16 +160,15 @@ class Nursery:
                 )
             except OSError:
                 data = b""
-            if not data:
-                self._lose()
-                return
-            answer = json.loads(data)
-            if descriptors:
-                child = self._asked.popleft()
-                child.started(answer["started"], descriptors[0])
-                self._running[answer["started"]] = child
-            else:
-                self._running.pop(answer["ended"]).ended(answer["code"])
+            answer = json.loads(data or "{}")
+            match answer, descriptors:
+                case {"started": process_id}, [watched]:
+                    self._running[process_id] = self._asked.popleft()
+                    self._running[process_id].started(process_id, watched)
+                case {"ended": process_id, "code": code}, []:
+                    self._running.pop(process_id).ended(code)
+                case _:
+                    self._lose()
 
     def receive_until(self, told: Callable[[], bool], seconds: float) -> None:
         """Take in what the nursery says until it has told something; one that is silent for so long is ended."""

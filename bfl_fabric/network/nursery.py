@@ -23,7 +23,7 @@ import runpy
 import select
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bfl_fabric.network.nurseries import MESSAGE_BYTES, NURSERY, Request
@@ -61,27 +61,33 @@ def _serve(line: socket.socket) -> Request | None:
                 return None
             else:
                 data, streams, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
-                request = Request.from_bytes(data)
+                request, (standard_input, output) = Request.from_bytes(data), streams
                 _require_one_thread()
                 process_id = os.fork()
                 if process_id == 0:
-                    for sibling in running:
-                        os.close(sibling)
-                    line.detach()
-                    _become(request, *streams)
+                    _close([line.detach(), *running])
+                    _become(request, standard_input, output)
                     return request
-                for stream in streams:
-                    os.close(stream)
+                _close(streams)
                 watched = os.pidfd_open(process_id)
                 running[watched] = process_id
                 poll.register(watched, select.POLLIN)
-                socket.send_fds(line, [json.dumps({"started": process_id}).encode("ascii")], [watched])
+                socket.send_fds(line, [_message(started=process_id)], [watched])
 
 
-def _tell_end(line: socket.socket, descriptor: int, process_id: int) -> None:
-    os.close(descriptor)
+def _tell_end(line: socket.socket, watched: int, process_id: int) -> None:
+    os.close(watched)
     code = os.waitstatus_to_exitcode(os.waitpid(process_id, 0)[1])
-    line.send(json.dumps({"ended": process_id, "code": code}).encode("ascii"))
+    line.send(_message(ended=process_id, code=code))
+
+
+def _message(**fields: int) -> bytes:
+    return json.dumps(fields).encode("ascii")
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _require_one_thread() -> None:
@@ -97,8 +103,7 @@ def _become(request: Request, standard_input: int, output: int) -> None:
     os.dup2(standard_input, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.close(standard_input)
-    os.close(output)
+    _close([standard_input, output])
     os.chdir(request.directory)
     os.environ.update(request.environment)
     _show([sys.executable, "-m", request.module, *request.arguments])

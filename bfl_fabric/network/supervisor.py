@@ -3,7 +3,8 @@
 Every actor can be killed at any moment and goes on where the ledger says it stands, so restarting is the normal
 way to recover. No child outlives its parent: our own read their standard input and stop at the end of it
 (`stop_with_parent`), other programs are ended by the kernel where it can do that (`launcher`). A supervisor with a
-run directory can be steered from outside (`run_files`). What a process does is not known here.
+run directory can be steered from outside (`run_files`). What a process does is not known here, nor whether it is
+started from nothing (`children`) or forked (`nurseries`).
 """
 
 from __future__ import annotations
