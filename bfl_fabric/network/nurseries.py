@@ -159,7 +159,7 @@ class Nursery:
                     self._line, MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC
                 )
             except OSError:
-                data = b""
+                data, descriptors = b"", []
             answer = json.loads(data or "{}")
             match answer, descriptors:
                 case {"started": process_id}, [watched]:
