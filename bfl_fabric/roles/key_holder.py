@@ -25,7 +25,7 @@ from bfl_fabric.roles.opening import Openings
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import TaskSchemes, epoch_of
-from bfl_fabric.roles.turns import OfOpening, Prepare
+from bfl_fabric.roles.turns import OfOpening
 from bfl_fabric.roles.workbench import Workbench, round_key
 
 SCORE_SOURCES = (NodeRole.AGGREGATOR, NodeRole.VERIFIER)
@@ -169,7 +169,7 @@ class KeyHolderRole:
                 await self._open_sum(action)
             case OfCeremony():
                 await self._ceremonies.perform(action)
-            case Prepare() | OfOpening():
+            case OfOpening():
                 await self._opening.perform(action)
             case Submit():
                 await self._bench.submit(action)
