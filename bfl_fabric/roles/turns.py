@@ -109,6 +109,32 @@ def due(view: RoundView, me: OpeningState) -> list[Action]:
     return _offering(view, me, attempt) if opening is None else _answering(view, me, opening)
 
 
+def concerns(view: RoundView, msp_id: str, transaction: str) -> bool:
+    """Say whether this step of the first attempt can make anything due for the member at once.
+
+    Whoever goes first begins the attempt, the first two of the active set combine; who comes later is woken by the
+    timer, long before its turn. Who helps out, and everybody in later attempts, looks at everything.
+    """
+    if len(view.openings) > 1 or view.blames or not attempts.key_members(view):
+        return True
+    order = attempts.order_of(view)
+    combining = attempts.combining_order(view, view.openings[0]) if view.openings else order
+    if msp_id in [offer.msp_id for offer in view.offers] and msp_id not in order[: epoch_of(view).threshold]:
+        return True
+    active = view.openings[0].members if view.openings else order[: epoch_of(view).threshold]
+    match transaction:
+        case "opening:Offer" | "round:ProposeAggregate":
+            return msp_id == order[0]
+        case "round:Seal" | "opening:Begin" | "round:ConfirmAggregate":
+            return msp_id in active
+        case "opening:PostShare" | "round:PostScores":
+            return msp_id in combining[:2]
+        case "round:ReleaseShare":
+            return False
+        case _:
+            return True
+
+
 def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
     round_, epoch = round_of(view), epoch_of(view)
     mine = attempts.offer_of(view, attempt, me.msp_id)

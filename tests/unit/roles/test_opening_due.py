@@ -20,6 +20,7 @@ from bfl_fabric.roles.turns import (
     KeepSum,
     Offer,
     OpeningState,
+    concerns,
     due,
 )
 from tests.unit.roles.rounds import OPENED_AT, TASK, aggregated, collecting, digest, verified
@@ -147,6 +148,38 @@ def test_nothing_is_combined_before_everybody_has_answered() -> None:
 def test_a_share_for_another_subject_or_attempt_does_not_count() -> None:
     others = (answer(FIRST, SCORES), answer(FIRST, SUM, attempt=2), answer(SECOND))
     assert step(openable(openings=(opening(FIRST, SECOND),), shares=others)) == [Answer(TASK, 1, 1, SUM)]
+
+
+HEARD = {
+    "round:Seal": (FIRST, SECOND),
+    "opening:Offer": (FIRST,),
+    "round:ProposeAggregate": (FIRST,),
+    "opening:Begin": (FIRST, SECOND),
+    "round:ConfirmAggregate": (FIRST, SECOND),
+    "opening:PostShare": (FIRST, SECOND),
+    "round:PostScores": (FIRST, SECOND),
+    "round:ReleaseShare": (),
+    "opening:Blame": (FIRST, SECOND, THIRD),
+    "round:Open": (FIRST, SECOND, THIRD),
+}
+
+
+@pytest.mark.parametrize("name", HEARD)
+def test_a_step_of_the_first_attempt_concerns_whom_it_moves(name: str) -> None:
+    assert (
+        tuple(member for member in (FIRST, SECOND, THIRD) if concerns(openable(), member, name))
+        == HEARD[name]
+    )
+
+
+def test_who_helps_out_and_everybody_after_a_failure_hears_everything() -> None:
+    offered = openable(offers=(offer(THIRD),))
+    assert concerns(offered, THIRD, "opening:Begin")
+    helping = openable(openings=(opening(SECOND, THIRD),))
+    assert concerns(helping, THIRD, "opening:PostShare")
+    assert not concerns(helping, FIRST, "opening:Begin")
+    again = replace(helping, openings=(*helping.openings, opening(FIRST, SECOND, attempt=2)))
+    assert concerns(again, FIRST, "round:ReleaseShare")
 
 
 # --- attempts that fail -------------------------------------------------------------------------
