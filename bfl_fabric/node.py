@@ -28,7 +28,6 @@ from bfl_fabric.roles.actions import Role
 from bfl_fabric.roles.admission import NodeAdmission
 from bfl_fabric.roles.announcement import AnnouncementRole
 from bfl_fabric.roles.fetching import Fetcher
-from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.initial_model import CoordinatorAdmission
 from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop, run_all
 from bfl_fabric.roles.proofs import KeyHolderAdmission
@@ -135,8 +134,7 @@ async def _node(settings: config.NodeSettings) -> None:
         bench, channel = await wiring.workbench(actor, stack)
         schemes = TaskSchemes(bench, Fetcher(bench, LedgerReader(bench.ports.ledger)))
         checks = UploadChecks(bench, schemes)
-        deaf_to = DEAF_TO.get(settings.role, frozenset())
-        terms = LoopTerms(poll_seconds=settings.poll_seconds, deaf_to=deaf_to)
+        terms = LoopTerms(poll_seconds=settings.poll_seconds)
         roles: list[Role] = []
         if settings.role is not NodeRole.PARTICIPANT:
             roles.append(AnnouncementRole(bench, settings.role, await _serve(settings, bench, checks, stack)))

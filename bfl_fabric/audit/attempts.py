@@ -71,16 +71,15 @@ def excluded(at: Standing) -> tuple[str, ...]:
     return tuple(sorted({name for (_, name), count in accused.items() if 2 * count > others}))
 
 
-def due(at: Standing) -> ShareSubject:
-    """Return what the active set had to answer for: first the scores, where there is a direction, then the sum."""
-    return ShareSubject.SCORES if at.round.direction_digest and at.scores is None else ShareSubject.SUM
+def due(at: Standing) -> list[ShareSubject]:
+    """Return what the active set had to answer for: the sum, and the scores while a direction had none."""
+    scores_due = at.round.direction_digest and at.scores is None
+    return [subject for subject in ShareSubject if subject is ShareSubject.SUM or scores_due]
 
 
 def due_at(at: Standing, opening: Opening) -> int:
-    """Return from when a missing answer is late: the sum's time runs from the posting of the scores."""
-    if at.scores is None:
-        return opening.deadline_at
-    return max(opening.deadline_at, at.scores.posted_at + at.task.spec.schedule.share_seconds * 1000)
+    """Return from when a missing answer is late: never before the verified round had its own time."""
+    return max(opening.deadline_at, at.round.changed_at + at.task.spec.schedule.share_seconds * 1000)
 
 
 def find_opening(at: Standing, attempt: int) -> Opening | None:
@@ -106,8 +105,14 @@ def failure_of(at: Standing, opening: Opening, moment: int) -> str:
     out = [name for name in opening.members if name in excluded(at)]
     if out:
         return f"most others blame {', '.join(out)}"
-    late = missing(at, opening, due(at)) if moment >= due_at(at, opening) else ()
-    return f"{', '.join(late)} did not answer for the {due(at)} in time" if late else ""
+    if moment < due_at(at, opening):
+        return ""
+    late = {subject: missing(at, opening, subject) for subject in due(at)}
+    return "; ".join(
+        f"{', '.join(names)} did not answer for the {subject} in time"
+        for subject, names in late.items()
+        if names
+    )
 
 
 def active_set(at: Standing, attempt: int) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ class _Statement:
         findings.count(Check.OPENINGS)
 
     def check_offer(self, offer: ShareOffer) -> None:
-        at = self._sound()
+        at = self._sound(*(() if offer.attempt > 1 else (Phase.SEALED, Phase.AGGREGATED)))
         if at is None:
             return
         if self._author in attempts.excluded(at):
@@ -108,8 +108,8 @@ class _Statement:
             self._fail("is from outside the active set")
         if attempts.find_opening(at, share.attempt + 1) is not None:
             self._fail("came after another attempt had begun")
-        if share.subject is not attempts.due(at):
-            self._fail(f"is for the {share.subject} when the {attempts.due(at)} was due")
+        if share.subject not in attempts.due(at):
+            self._fail(f"is for the {share.subject}, which were not due")
         failure = attempts.failure_of(at, opening, self._recorded.transaction.at)
         if failure:
             self._fail(f"came when the attempt had failed: {failure}")
@@ -122,12 +122,14 @@ class _Statement:
         if blame.against == self._author or blame.against not in posted:
             self._fail(f"is against {blame.against}, which answered nothing there that it could judge")
 
-    def _sound(self) -> Standing | None:
-        """Return how the round stood; None, noted, when nothing could be opened then."""
+    def _sound(self, *early: Phase) -> Standing | None:
+        """Return how the round stood; None, noted, when it was neither verified nor in an `early` phase."""
         if self._author != self._recorded.transaction.msp_id:
             self._fail(f"was signed by {self._recorded.transaction.msp_id}")
-        if self._at is None or self._at.round.phase is not Phase.VERIFIED:
-            self._fail("came while nothing could be opened")
+        if self._at is None or self._at.round.phase not in (*early, Phase.VERIFIED):
+            self._fail(
+                f"came while {'there was no round' if self._at is None else f'it was {self._at.round.phase}'}"
+            )
             return None
         if self._author not in self._at.members:
             self._fail("is from who holds no share of the round's key")
@@ -145,8 +147,8 @@ def _check_attempt(history: History, begun: Recorded[Opening], findings: Finding
     record, place = begun.value, begun.place
     name = f"attempt {record.attempt} of {_round_name(record)}"
     at = attempts.standing(history, begun.order, record.task_id, record.round)
-    if at is None or at.round.phase is not Phase.VERIFIED:
-        findings.fail(Check.OPENINGS, f"{name} was begun while nothing could be opened", place)
+    if at is None or at.round.phase not in (Phase.AGGREGATED, Phase.VERIFIED):
+        findings.fail(Check.OPENINGS, f"{name} was begun while there was no aggregate to open", place)
         return
     expected = attempts.active_set(at, record.attempt)
     if not expected:
@@ -164,7 +166,7 @@ def _problems(at: Standing, begun: Recorded[Opening]) -> list[str]:
     record, moment = begun.value, begun.transaction.at
     found = []
     if record.aggregate_digest != at.round.aggregate_digest:
-        found.append("is for another aggregate than was verified")
+        found.append("is for another aggregate than the round's")
     if record.seed != seed_of(record, begun.transaction):
         found.append("has another seed than its transaction draws")
     if record.excluded != attempts.excluded(at):

@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
+from bfl_fabric.domain.ports import LedgerEvent
 
 Argument: TypeAlias = "int | str"
 
@@ -58,6 +59,9 @@ class Role(Protocol):
 
     async def perform(self, action: Action) -> None:
         """Do it. Raises the errors of the ports; none of them leaves anything half done."""
+
+    def is_deaf_to(self, event: LedgerEvent) -> bool:
+        """Say whether this transaction makes nothing due here, so that nobody need look (`hearing`)."""
 
     async def stirred(self) -> None:
         """Return when something beside the ledger makes another survey worthwhile; for most roles never."""

@@ -5,6 +5,7 @@
 | model, public or joint key, opened sum, direction, evidence | every active organization of the federation |
 | a member's share of a joint key | every active organization, once all members have committed to theirs |
 | aggregate and score ciphertexts; masks, zeros, dealings, decryption shares | key holders, verifiers, auditors |
+| a decryption share of the sum while the round's scores are due | nobody |
 | a participant's ciphertext under a shared key | aggregators, verifiers, key holders; never a participant |
 | a participant's ciphertext | aggregators and verifiers; never a participant, never a key holder |
 | a key that is encrypted to one silo | that silo |

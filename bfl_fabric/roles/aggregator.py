@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
+from bfl_chaincode.api.records import NodeRole, Phase, RoundView, TaskStatus
+from bfl_fabric.domain.ports import LedgerEvent
 from bfl_fabric.roles.actions import Action, in_phase
 from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.fetching import Fetcher
+from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.holding import (
     Acknowledge,
     Custody,
@@ -76,6 +78,9 @@ class AggregatorRole:
                 view = await self._reader.current(task.spec.task_id)
                 found += due(view, AggregatorState(self._bench.identity.msp_id, self._custody.held(view)))
         return found
+
+    def is_deaf_to(self, event: LedgerEvent) -> bool:
+        return event.name in DEAF_TO[NodeRole.AGGREGATOR]
 
     async def stirred(self) -> None:
         await self._checks.arrival()

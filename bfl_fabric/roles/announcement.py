@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bfl_chaincode.api.records import Node, NodeRole
+from bfl_fabric.domain.ports import LedgerEvent
 from bfl_fabric.roles.actions import Action, Submit, never, of_federation
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.workbench import Identity, Workbench
@@ -39,6 +40,9 @@ class AnnouncementRole:
         found = due(await self._reader.nodes(), self._bench.identity, self._role, self._address)
         self._announced = not found
         return found
+
+    def is_deaf_to(self, event: LedgerEvent) -> bool:
+        return not event.name.startswith("federation:")
 
     async def stirred(self) -> None:
         await never()

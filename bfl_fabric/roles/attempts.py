@@ -48,18 +48,16 @@ def excluded(view: RoundView) -> tuple[str, ...]:
     return tuple(sorted({name for attempt, name in accused if 2 * accused.count((attempt, name)) > others}))
 
 
-def due_subject(view: RoundView) -> ShareSubject:
-    """Return what the active set answers for now: the scores, if the round has a direction, then the sum."""
+def due(view: RoundView) -> tuple[ShareSubject, ...]:
+    """Return what the active set answers for and somebody combines, the next result first."""
     unscored = round_of(view).direction_digest and view.scores is None
-    return ShareSubject.SCORES if unscored else ShareSubject.SUM
+    return (ShareSubject.SCORES, ShareSubject.SUM) if unscored else (ShareSubject.SUM,)
 
 
 def due_at(view: RoundView, opening: Opening) -> int:
-    """Return when the answers that are due are late."""
-    if view.scores is None:
-        return opening.deadline_at
+    """Return when answers to a verified round are late."""
     step = view.task.spec.schedule.share_seconds * 1000
-    return max(opening.deadline_at, view.scores.posted_at + step)
+    return max(opening.deadline_at, round_of(view).changed_at + step)
 
 
 def shares_of(view: RoundView, opening: Opening, subject: ShareSubject) -> dict[str, DecryptionShare]:
@@ -68,9 +66,9 @@ def shares_of(view: RoundView, opening: Opening, subject: ShareSubject) -> dict[
     return {share.msp_id: share for share in sorted(found, key=lambda share: share.msp_id)}
 
 
-def missing(view: RoundView, opening: Opening) -> tuple[str, ...]:
-    """Return the active members that have not answered what is due."""
-    posted = shares_of(view, opening, due_subject(view))
+def missing(view: RoundView, opening: Opening, subject: ShareSubject) -> tuple[str, ...]:
+    """Return the active members that have not answered for this."""
+    posted = shares_of(view, opening, subject)
     return tuple(name for name in opening.members if name not in posted)
 
 
@@ -78,7 +76,8 @@ def has_failed(view: RoundView, opening: Opening, now_ms: int) -> bool:
     """An attempt has failed once an active member is excluded, or a share that is due is late."""
     if frozenset(excluded(view)) & frozenset(opening.members):
         return True
-    return now_ms >= due_at(view, opening) and bool(missing(view, opening))
+    late = now_ms >= due_at(view, opening)
+    return late and any(missing(view, opening, subject) for subject in due(view))
 
 
 def attempt_due(view: RoundView, now_ms: int) -> int:

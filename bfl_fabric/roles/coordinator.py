@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import Metrics, Phase, RoundView, TaskStatus, to_json
-from bfl_fabric.domain.ports import Evaluator
+from bfl_chaincode.api.records import Metrics, NodeRole, Phase, RoundView, TaskStatus, to_json
+from bfl_fabric.domain.ports import Evaluator, LedgerEvent
 from bfl_fabric.roles import attempts
 from bfl_fabric.roles.actions import Action, Submit, never, of_round, of_task
 from bfl_fabric.roles.ceremony import is_usable
 from bfl_fabric.roles.evidence import agreed, agreement_possible, delivered, round_of
 from bfl_fabric.roles.fetching import SUM_SOURCES, Fetcher
+from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.models import ModelChecks
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader
@@ -173,6 +174,9 @@ class CoordinatorRole:
             return True
         newest = (await self._reader.epochs(newest.task_id))[-1]
         return is_usable(newest, now_ms, early=False)
+
+    def is_deaf_to(self, event: LedgerEvent) -> bool:
+        return event.name in DEAF_TO[NodeRole.COORDINATOR]
 
     async def stirred(self) -> None:
         await never()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from bfl_chaincode.api import canonical
-from bfl_chaincode.api.records import CeremonyStatus, NodeRole, RoundView, TaskStatus
+from bfl_chaincode.api.records import CeremonyStatus, NodeRole, RoundView, ShareSubject, TaskStatus
 from bfl_fabric.domain.ports import BlobStore, TransferCaller
 from bfl_fabric.errors import MalformedInput, NotFound
+from bfl_fabric.roles import attempts
 from bfl_fabric.roles.reader import LedgerReader
 
 
@@ -65,12 +66,17 @@ class Callers:
 
 
 class BlobIndex:
-    """Says what a digest names, from the tasks on the ledger; what a digest names never changes."""
+    """Says what a digest names, from the tasks on the ledger; what a digest names never changes.
+
+    An answer for a sum names nothing while the round's scores are due, whatever else its digest is said to be: scores
+    show a mask that was chosen to draw the secret out of such answers.
+    """
 
     def __init__(self, reader: LedgerReader, blobs: BlobStore) -> None:
         self._reader = reader
         self._blobs = blobs
         self._named: dict[str, Naming] = {}
+        self._withheld: dict[tuple[str, int], frozenset[str]] = {}
         self._read_rounds: set[tuple[str, int]] = set()
         self._read_ceremonies: set[tuple[str, int]] = set()
         self._ended: set[str] = set()
@@ -78,11 +84,15 @@ class BlobIndex:
 
     async def find(self, digest: str) -> Naming | None:
         """Return how closely the blob is kept, None when the ledger names no such blob."""
-        if digest not in self._named:
+        if self._known(digest) is None:
             async with self._refreshing:  # who waited here may find what the one before has read
-                if digest not in self._named:
+                if self._known(digest) is None:
                     await self._refresh()
-        return self._named.get(digest)
+        return self._known(digest)
+
+    def _known(self, digest: str) -> Naming | None:
+        withheld = any(digest in digests for digests in self._withheld.values())
+        return None if withheld else self._named.get(digest)
 
     async def _refresh(self) -> None:
         for task in await self._reader.tasks():
@@ -129,6 +139,9 @@ class BlobIndex:
         if view.round is None:
             return
         round_ = view.round
+        early = ShareSubject.SCORES in attempts.due(view)
+        answers = [share.digest for share in view.shares if share.subject is ShareSubject.SUM]
+        self._withheld[round_.task_id, round_.number] = frozenset(answers if early else ())
         shared = bool(view.task.spec.roles.key_members)
         update = Secrecy.SHARED_UPDATE if shared else Secrecy.UPDATE
         self._name(update, *(item.digest for item in view.updates))

@@ -29,7 +29,7 @@ DEAF_TO: dict[NodeRole, frozenset[str]] = {
         {*_COMMITMENTS, "round:ProposeAggregate", "round:PostScores", *_OPENINGS, *_CEREMONIES}
     ),
     NodeRole.KEY_HOLDER: frozenset(
-        {*_COMMITMENTS, *_RECEIPTS, "round:ProposeAggregate", "round:AttestAggregate", "round:PublishModel"}
+        {*_COMMITMENTS, *_RECEIPTS, "round:AttestAggregate", "round:PublishModel"}
     ),
 }
 """By role; uploads that arrive stir a node by themselves."""

@@ -12,20 +12,21 @@ from pathlib import Path
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import PACKED_SCHEME, NodeRole, Phase, RoundView
-from bfl_fabric.domain.ports import SecretOpener
+from bfl_fabric.domain.ports import LedgerEvent, SecretOpener
 from bfl_fabric.errors import KeyHolderRefused, NotFound
 from bfl_fabric.roles.actions import Action, Submit, in_phase, never
 from bfl_fabric.roles.attempts import is_shared
 from bfl_fabric.roles.ceremony import Ceremonies, OfCeremony, is_live, is_usable, secret_path
 from bfl_fabric.roles.evidence import round_of, scores_sheet_bytes
 from bfl_fabric.roles.fetching import SUM_SOURCES, Fetcher
+from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.models import ModelChecks
 from bfl_fabric.roles.openable import OPENED, SCORED, KeyHolderState, verify_aggregate, verify_openable
 from bfl_fabric.roles.opening import Openings
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import TaskSchemes, epoch_of
-from bfl_fabric.roles.turns import OfOpening, Prepare
+from bfl_fabric.roles.turns import OfOpening
 from bfl_fabric.roles.workbench import Workbench, round_key
 
 SCORE_SOURCES = (NodeRole.AGGREGATOR, NodeRole.VERIFIER)
@@ -154,6 +155,9 @@ class KeyHolderRole:
         key, journal = round_key(view.round.task_id, view.round.number), self._bench.ports.journal
         return KeyHolderState(me, journal.find(OPENED, key) or "", journal.find(SCORED, key) or "", now_ms)
 
+    def is_deaf_to(self, event: LedgerEvent) -> bool:
+        return event.name in DEAF_TO[NodeRole.KEY_HOLDER] or self._opening.is_deaf_to(event)
+
     async def stirred(self) -> None:
         await never()
 
@@ -169,7 +173,7 @@ class KeyHolderRole:
                 await self._open_sum(action)
             case OfCeremony():
                 await self._ceremonies.perform(action)
-            case Prepare() | OfOpening():
+            case OfOpening():
                 await self._opening.perform(action)
             case Submit():
                 await self._bench.submit(action)

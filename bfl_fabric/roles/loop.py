@@ -22,17 +22,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoopTerms:
-    """How often a loop looks and how it waits after something did not succeed (doubling, up to a limit).
-
-    `deaf_to` are transactions that need not wake it.
-    """
+    """How often a loop looks and how it waits after something did not succeed (doubling, up to a limit)."""
 
     poll_seconds: float = 5.0
     pause_seconds: float = 0.01
     first_retry_seconds: float = 0.25
     last_retry_seconds: float = 30.0
     actions_at_once: int = 8
-    deaf_to: frozenset[str] = frozenset()
 
     def retry_seconds(self, attempts: int) -> float:
         """Return the wait after this many attempts in a row."""
@@ -104,7 +100,7 @@ class ReconcilerLoop:
             try:
                 async for event in self._ledger.events():
                     failures = 0
-                    if event.name not in self._terms.deaf_to:
+                    if not self._role.is_deaf_to(event):
                         self._wake.set()
             except BflError as error:
                 logger.info("%s: the event stream broke off: %s", self._role.name, error)

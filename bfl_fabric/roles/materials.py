@@ -34,10 +34,6 @@ class Materials:
         self._added: tuple[tuple[UpdateCommitment, ...], str] = (), ""
         self._verified = ""
 
-    def are_checked(self, view: RoundView) -> bool:
-        """Say whether all masks of the round are here and passed."""
-        return view.round is not None and frozenset(members_updates(view)) <= self._checked
-
     async def masks(self, action: Action, view: RoundView) -> dict[str, Path]:
         """Return each member's mask by participant id, each the committed one. Raises MalformedInput."""
         updates = members_updates(view)

@@ -39,11 +39,25 @@ class KeyHolderState:
 
 def verify_openable(view: RoundView, me: KeyHolderState) -> None:
     """Check every condition under which something of this round may be opened. Raises KeyHolderRefused."""
+    round_ = round_of(view)
+    _require(
+        view,
+        (in_phase(view, Phase.VERIFIED), f"the phase is {round_.phase}, not VERIFIED"),
+        (agreed(view), "too few organizations attested this aggregate"),
+        (me.opened_aggregate in ("", round_.aggregate_digest), "another aggregate of this round was opened"),
+        (me.opened_scores in ("", round_.scores_digest), "other scores of this round were opened"),
+    )
+    verify_sealed(view, me.msp_id)
+
+
+def verify_sealed(view: RoundView, msp_id: str) -> None:
+    """Check that this organization may open a sum of exactly these members, once it is verified. Raises
+    KeyHolderRefused."""
     round_, spec = round_of(view), view.task.spec
     updates = members_updates(view)
-    conditions = (
-        (me.msp_id in _holders(view), f"{me.msp_id} is not the task's key holder"),
-        (in_phase(view, Phase.VERIFIED), f"the phase is {round_.phase}, not VERIFIED"),
+    _require(
+        view,
+        (msp_id in _holders(view), f"{msp_id} is not the task's key holder"),
         (epoch_of(view).epoch == round_.epoch, f"the round is of epoch {round_.epoch}, another is open"),
         (
             epoch_of(view).threshold == spec.encryption.threshold,
@@ -57,10 +71,11 @@ def verify_openable(view: RoundView, me: KeyHolderState) -> None:
         (tuple(update.participant_id for update in updates) == round_.members, "a member has no commitment"),
         (sum(update.weight for update in updates) == round_.total_weight, "the weights do not add up"),
         (_masks_differ(view), "two members committed the same mask, or one committed none"),
-        (agreed(view), "too few organizations attested this aggregate"),
-        (me.opened_aggregate in ("", round_.aggregate_digest), "another aggregate of this round was opened"),
-        (me.opened_scores in ("", round_.scores_digest), "other scores of this round were opened"),
     )
+
+
+def _require(view: RoundView, *conditions: tuple[bool, str]) -> None:
+    round_ = round_of(view)
     for holds, objection in conditions:
         if not holds:
             raise KeyHolderRefused(f"{round_.task_id} round {round_.number} stays closed: {objection}")

@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Opening, RoundView, ShareSubject
-from bfl_fabric.domain.ports import ShareHolder
-from bfl_fabric.errors import AuditFailed, KeyHolderRefused, MalformedInput, NotFound, TransferFailed
+from bfl_fabric.domain.ports import LedgerEvent, ShareHolder
+from bfl_fabric.errors import (
+    AuditFailed,
+    KeyHolderRefused,
+    MalformedInput,
+    NotFound,
+    TransferFailed,
+)
 from bfl_fabric.roles import attempts
 from bfl_fabric.roles.actions import Action
 from bfl_fabric.roles.ceremony import secret_path
@@ -32,6 +38,7 @@ from bfl_fabric.roles.openable import (
     UNOPENED,
     KeyHolderState,
     verify_openable,
+    verify_sealed,
 )
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.proofs import Proofs
@@ -48,8 +55,8 @@ from bfl_fabric.roles.turns import (
     Offer,
     OfOpening,
     OpeningState,
-    Prepare,
     Prove,
+    concerns,
     due,
 )
 from bfl_fabric.roles.workbench import Workbench, round_key
@@ -74,16 +81,24 @@ class Openings:
         self._proofs = Proofs(bench, reader)
         self._keys = keys
         self._holders: dict[str, tuple[int, ShareHolder]] = {}
+        self._surveyed: dict[str, RoundView] = {}
+
+    def is_deaf_to(self, event: LedgerEvent) -> bool:
+        """Say whether this step of a round is for other members, as the round stood when it was last surveyed."""
+        view = self._surveyed.get(event.event.task)
+        if view is None or view.round is None or view.round.number != event.event.round:
+            return False
+        return not concerns(view, self._bench.identity.msp_id, event.name)
 
     def survey(self, view: RoundView) -> list[Action]:
         """Return what is due for the newest round of this task."""
+        self._surveyed[view.task.spec.task_id] = view
         named = [share.digest for share in view.shares]
         if view.round is not None and view.round.sum_digest:
             named.append(view.round.sum_digest)
         held = frozenset(digest for digest in named if self._bench.ports.blobs.has(digest))
         me, now_ms = self._bench.identity.msp_id, self._bench.ports.clock.now_ms()
-        prepared = self._materials.are_checked(view)
-        return due(view, self._accounted(view, OpeningState(me, now_ms, held, prepared)))
+        return due(view, self._accounted(view, OpeningState(me, now_ms, held)))
 
     def _accounted(self, view: RoundView, state: OpeningState) -> OpeningState:
         """Return the state with what is known of a newest attempt whose answers do not open."""
@@ -102,11 +117,9 @@ class Openings:
             has_judged=journal.find(JUDGED, key) is not None,
         )
 
-    async def perform(self, action: Prepare | OfOpening) -> None:
+    async def perform(self, action: OfOpening) -> None:
         """Do one step. Raises the ports' errors; every step may be repeated."""
         match action:
-            case Prepare():
-                await self._prepare(action)
             case Offer():
                 await self._offer(action)
             case Answer():
@@ -129,18 +142,9 @@ class Openings:
 
     # --- offer and answer -----------------------------------------------------------------------
 
-    async def _prepare(self, action: Prepare) -> None:
-        view = await self._reader.round(action.task_id, action.round)
-        await self._materials.masks_digest(action, view)
-        await self._holder(view)
-        if not round_of(view).direction_digest:
-            return
-        await self._models.verified_direction(action, view)
-        if attempts.order_of(view)[0] == self._bench.identity.msp_id:
-            await self._materials.uploads(action, view)
-
     async def _offer(self, action: Offer) -> None:
-        view = await self._openable(action)
+        view = await self._reader.round(action.task_id, action.round)
+        verify_sealed(view, self._bench.identity.msp_id)
         request: dict[str, Json] = {
             **_of(action),
             "mask_digest": await self._materials.masks_digest(action, view),
@@ -152,10 +156,16 @@ class Openings:
             count = view.task.spec.model.parameter_count
             zero = await self._bench.work(scheme.zero, terms, self._bench.identity.msp_id, count)
             request |= {"zero_digest": await self._bench.keep(zero), "zero_bytes": len(zero)}
-        self._remember_opened(action, view)
         await self._bench.transact(action, "opening:Offer", request)
-        if attempts.order_of(view)[0] == self._bench.identity.msp_id:
-            await self._materials.aggregate(action, view)
+        await self._get_ready(action, view)
+
+    async def _get_ready(self, action: Offer, view: RoundView) -> None:
+        """Load what the answers take while the sum is being attested, so that they come at once."""
+        await self._holder(view)
+        if round_of(view).direction_digest:
+            await self._models.verified_direction(action, view)
+            if attempts.order_of(view)[0] == self._bench.identity.msp_id:
+                await self._materials.uploads(action, view)
 
     async def _answer(self, action: Answer) -> None:
         view = await self._openable(action)
@@ -174,16 +184,6 @@ class Openings:
             bytes=size_bytes,
             milliseconds=self._bench.ports.clock.now_ms() - started,
         )
-
-        order = attempts.combining_order(view, _opening(view, action))
-        if action.subject is ShareSubject.SCORES and order[0] != self._bench.identity.msp_id:
-            await self._foresee(action, view)
-
-    async def _foresee(self, action: OfOpening, view: RoundView) -> None:
-        """Make the answer for the sum while the scores are on their way; nobody is shown it before it is posted."""
-        if self._bench.identity.msp_id in _opening(view, action).members:
-            answer = Answer(action.task_id, action.round, action.attempt, ShareSubject.SUM)
-            await self._kept_share(answer, view)
 
     async def _kept_share(self, action: Answer, view: RoundView) -> str:
         """Return the digest of the member's answer, which is made once and in the store."""
@@ -223,13 +223,13 @@ class Openings:
         ]
         request: dict[str, Json] = {"task_id": action.task_id, "round": action.round, "scores": scores}
         posting = self._bench.transact(action, "round:PostScores", request)
-        await asyncio.gather(posting, self._foresee(action, view))
+        await asyncio.gather(posting, self._materials.aggregate(action, view))
         self._bench.report(ProgressKind.SCORED, action, members=len(scores))
 
     async def _release(self, action: Combine) -> None:
         view = await self._openable(action)
         try:
-            round_, packed = round_of(view), await self._sum(action, view)
+            round_, (digest, size_bytes) = round_of(view), await self._sum(action, view)
         except MalformedInput as error:
             await self._blame(action, view, error)
             raise
@@ -237,24 +237,24 @@ class Openings:
             "task_id": action.task_id,
             "round": action.round,
             "aggregate_digest": round_.aggregate_digest,
-            "sum_digest": await self._bench.keep(packed),
-            "sum_bytes": len(packed),
+            "sum_digest": digest,
+            "sum_bytes": size_bytes,
         }
         await self._bench.transact(action, "round:ReleaseShare", request)
-        self._bench.report(ProgressKind.OPENED, action, members=len(round_.members), bytes=len(packed))
+        self._bench.report(ProgressKind.OPENED, action, members=len(round_.members), bytes=size_bytes)
 
     async def _keep_sum(self, action: KeepSum) -> None:
         """Raises AuditFailed when the shares make another sum than was released."""
         view = await self._reader.round(action.task_id, action.round)
-        found = await self._bench.keep(await self._sum(action, view))
+        found, _ = await self._sum(action, view)
         if found != round_of(view).sum_digest:
             raise AuditFailed(
                 f"the sum of {action.task_id} round {action.round} is {round_of(view).sum_digest} on the ledger, "
                 f"but the shares make {found}; do not use it"
             )
 
-    async def _sum(self, action: OfOpening, view: RoundView) -> bytes:
-        """Return the packed exact sum that the answers of this attempt make."""
+    async def _sum(self, action: OfOpening, view: RoundView) -> tuple[str, int]:
+        """Return digest and size of the packed exact sum that the answers of this attempt make; it is in the store."""
         opening, scheme = _opening(view, action), await self._schemes.joint(view)
         aggregate = await self._materials.aggregate(action, view)
         zeros, shares = (
@@ -267,7 +267,8 @@ class Openings:
         except KeyHolderRefused:
             self._note(UNOPENED, opening, str(self._bench.ports.clock.now_ms()))
             raise
-        return self._bench.ports.arithmetic.pack_sum(total)
+        packed = self._bench.ports.arithmetic.pack_sum(total)
+        return await self._bench.keep(packed), len(packed)
 
     # --- answers that do not open ---------------------------------------------------------------
 

@@ -16,19 +16,21 @@ from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
     PACKED_SCHEME,
     KeyGrant,
+    NodeRole,
     Phase,
     Registration,
     RoundView,
     TaskSpec,
     TaskStatus,
 )
-from bfl_fabric.domain.ports import AggregationScheme, LocalUpdate, Trainer, UpdateName
+from bfl_fabric.domain.ports import AggregationScheme, LedgerEvent, LocalUpdate, Trainer, UpdateName
 from bfl_fabric.errors import ConfigurationError, NotFound, TransferFailed
 from bfl_fabric.roles.actions import Action, Submit, in_phase, never, of_round, of_task
 from bfl_fabric.roles.attempts import is_shared
 from bfl_fabric.roles.ceremony import secret_path
 from bfl_fabric.roles.evidence import commitment_of, holder_role, holders_of, round_of
 from bfl_fabric.roles.fetching import KEY_SOURCES, Fetcher
+from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader, UnfinishedTasks
@@ -236,6 +238,9 @@ class ParticipantRole:
     def _prepared(self, digest: str, mask: str | None) -> PreparedUpdate:
         size = {one: self._bench.ports.blobs.path(one).stat().st_size for one in (digest, mask) if one}
         return PreparedUpdate(digest, size[digest], mask or "", size.get(mask or "", 0))
+
+    def is_deaf_to(self, event: LedgerEvent) -> bool:
+        return event.name in DEAF_TO[NodeRole.PARTICIPANT]
 
     async def stirred(self) -> None:
         await never()

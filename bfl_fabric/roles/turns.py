@@ -34,18 +34,16 @@ class OfOpening(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepare(Action):
-    """Bring the masks here and add them up while the sum is still being attested; load the share; answers nothing."""
-
-
-@dataclass(frozen=True, slots=True)
 class Offer(OfOpening):
-    """Check everything, add the masks up, offer to answer."""
+    """Check the sealed set, add the masks up, offer to answer; opens nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(OfOpening):
-    """Answer as one of the active set, with a share of the scores or of the sum."""
+    """Answer as one of the active set, with a share of the scores or of the sum.
+
+    The ledger takes both at once; the bytes for the sum are shown to nobody before the scores are posted (`directory`).
+    """
 
     subject: ShareSubject
 
@@ -81,8 +79,7 @@ class KeepSum(OfOpening):
 
 @dataclass(frozen=True, slots=True)
 class OpeningState:
-    """What a key member knows beside the ledger: what of the round's sum and shares is in its store (`held`), and
-    whether its masks are, checked.
+    """What a key member knows beside the ledger: what of the round's sum and shares is in its store (`held`).
 
     `unopened_at` is when it found that the newest attempt's answers do not open, 0 when it did not; then `proofs` are
     the active members whose proofs are here, and the member has brought its own and has judged, or not.
@@ -91,7 +88,6 @@ class OpeningState:
     msp_id: str
     now_ms: int
     held: frozenset[str]
-    is_prepared: bool = True
     unopened_at: int = 0
     proofs: frozenset[str] = frozenset()
     has_proven: bool = False
@@ -102,10 +98,10 @@ def due(view: RoundView, me: OpeningState) -> list[Action]:
     """Return the member's next steps in opening the round."""
     if not attempts.is_shared(view) or me.msp_id not in attempts.key_members(view):
         return []
-    if in_phase(view, Phase.SEALED, Phase.AGGREGATED):
-        return _preparing(view, me)
     if in_phase(view, Phase.RELEASED):
         return _keeping(view, me)
+    if in_phase(view, Phase.SEALED, Phase.AGGREGATED):
+        return [] if view.openings else _offering(view, me, FIRST_ATTEMPT)
     if not in_phase(view, Phase.VERIFIED):
         return []
     attempt = attempts.attempt_due(view, me.now_ms)
@@ -113,10 +109,30 @@ def due(view: RoundView, me: OpeningState) -> list[Action]:
     return _offering(view, me, attempt) if opening is None else _answering(view, me, opening)
 
 
-def _preparing(view: RoundView, me: OpeningState) -> list[Action]:
-    round_ = round_of(view)
-    is_early = me.msp_id in attempts.order_of(view)[: epoch_of(view).threshold]
-    return [Prepare(round_.task_id, round_.number)] if is_early and not me.is_prepared else []
+def concerns(view: RoundView, msp_id: str, transaction: str) -> bool:
+    """Say whether this step of the first attempt can make anything due for the member at once.
+
+    Whoever goes first begins the attempt, the first two of the active set combine; who comes later is woken by the
+    timer, long before its turn. Who helps out, and everybody in later attempts, looks at everything.
+    """
+    if len(view.openings) > 1 or view.blames or not attempts.key_members(view):
+        return True
+    order = attempts.order_of(view)
+    combining = attempts.combining_order(view, view.openings[0]) if view.openings else order
+    if msp_id in [offer.msp_id for offer in view.offers] and msp_id not in order[: epoch_of(view).threshold]:
+        return True
+    active = view.openings[0].members if view.openings else order[: epoch_of(view).threshold]
+    match transaction:
+        case "opening:Offer" | "round:ProposeAggregate":
+            return msp_id == order[0]
+        case "round:Seal" | "opening:Begin" | "round:ConfirmAggregate":
+            return msp_id in active
+        case "opening:PostShare" | "round:PostScores":
+            return msp_id in combining[:2]
+        case "round:ReleaseShare":
+            return False
+        case _:
+            return True
 
 
 def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
@@ -125,7 +141,7 @@ def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
     if mine is None:
         return [Offer(round_.task_id, round_.number, attempt)] if _may_offer(view, me, attempt) else []
     offers = attempts.agreeing(view, attempt)
-    if mine not in offers or len(offers) < epoch.threshold:
+    if in_phase(view, Phase.SEALED) or mine not in offers or len(offers) < epoch.threshold:
         return []
     since = offers[epoch.threshold - 1].offered_at
     if not _is_my_turn([offer.msp_id for offer in offers], me, since):
@@ -134,25 +150,35 @@ def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
 
 
 def _may_offer(view: RoundView, me: OpeningState, attempt: int) -> bool:
-    """As many as must answer offer at once, the others when that was not enough for a while."""
+    """As many as must answer offer once the set is sealed, the others when that was not enough for a while."""
     if me.msp_id in attempts.excluded(view):
         return False
-    is_early = me.msp_id in attempts.order_of(view)[: epoch_of(view).threshold]
-    return is_early or attempt > FIRST_ATTEMPT or me.now_ms >= round_of(view).changed_at + OFFER_GRACE_MS
+    if attempt > FIRST_ATTEMPT or me.msp_id in attempts.order_of(view)[: epoch_of(view).threshold]:
+        return True
+    return in_phase(view, Phase.VERIFIED) and me.now_ms >= round_of(view).changed_at + OFFER_GRACE_MS
 
 
 def _answering(view: RoundView, me: OpeningState, opening: Opening) -> list[Action]:
-    task_id, number, subject = opening.task_id, opening.round, attempts.due_subject(view)
-    missing = attempts.missing(view, opening)
-    if me.msp_id in missing:
-        return [Answer(task_id, number, opening.attempt, subject)]
-    if missing or _has_blamed(view, me, opening):
+    return [*_answers(view, me, opening), *_combining(view, me, opening)]
+
+
+def _answers(view: RoundView, me: OpeningState, opening: Opening) -> list[Action]:
+    return [
+        Answer(opening.task_id, opening.round, opening.attempt, subject)
+        for subject in attempts.due(view)
+        if me.msp_id in attempts.missing(view, opening, subject)
+    ]
+
+
+def _combining(view: RoundView, me: OpeningState, opening: Opening) -> list[Action]:
+    subject, *_ = attempts.due(view)
+    if attempts.missing(view, opening, subject) or _has_blamed(view, me, opening):
         return []
     if me.unopened_at:
         return _accounting(me, opening)
     shares = attempts.shares_of(view, opening, subject).values()
     if _is_my_turn(attempts.combining_order(view, opening), me, max(share.posted_at for share in shares)):
-        return [Combine(task_id, number, opening.attempt, subject)]
+        return [Combine(opening.task_id, opening.round, opening.attempt, subject)]
     return _gathering(view, me, opening, subject)
 
 

@@ -11,12 +11,14 @@ import logging
 from dataclasses import dataclass
 
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
+from bfl_chaincode.api.records import NodeRole, Phase, RoundView, TaskStatus
+from bfl_fabric.domain.ports import LedgerEvent
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.roles.actions import Action, Submit, in_phase, of_round
 from bfl_fabric.roles.attempts import is_shared
 from bfl_fabric.roles.evidence import Statement, agreed, proposal, round_of, statements
 from bfl_fabric.roles.fetching import Fetcher
+from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.holding import (
     Acknowledge,
     Custody,
@@ -122,6 +124,9 @@ class VerifierRole:
             self._custody.held(view),
             frozenset(digest for digest in named if is_sound(self._bench, view, digest)),
         )
+
+    def is_deaf_to(self, event: LedgerEvent) -> bool:
+        return event.name in DEAF_TO[NodeRole.VERIFIER]
 
     async def stirred(self) -> None:
         await self._checks.arrival()

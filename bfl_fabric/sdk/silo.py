@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from bfl_chaincode.api.records import NodeRole, TaskSpec
+from bfl_chaincode.api.records import TaskSpec
 from bfl_fabric import config, wiring
-from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop
 from bfl_fabric.roles.participant import ParticipantRole
 
@@ -32,6 +31,5 @@ async def run_silo(settings: config.ClientSettings, model: ModuleFactory, data: 
         actor = wiring.Actor(settings.name, settings.ledger, settings.identity, settings.storage)
         bench, _ = await wiring.workbench(actor, stack)
         role = ParticipantRole(bench, trainer, takes, wiring.key_folder(settings.storage), joins=True)
-        terms = LoopTerms(deaf_to=DEAF_TO[NodeRole.PARTICIPANT])
-        loop = ReconcilerLoop(role, bench.ports.ledger, bench.ports.clock, terms, wiring.logged)
+        loop = ReconcilerLoop(role, bench.ports.ledger, bench.ports.clock, LoopTerms(), wiring.logged)
         await loop.run()

@@ -382,15 +382,28 @@ def test_who_let_an_attempt_down_answers_again_where_nobody_else_is_left() -> No
     assert scenario.begin(2)["members"] == list(ACTIVE)
 
 
-def test_the_sums_time_begins_when_the_scores_are_posted() -> None:
-    scenario = at("scores answered 2")
+def test_an_attempt_begun_before_the_round_is_verified_has_its_time_from_then() -> None:
+    scenario = at("shared sealed 2")
+    for name in MEMBERS:
+        scenario.offer(name)
+    scenario.propose()
+    scenario.begin()
     scenario.late(SHARE_SECONDS)
+    scenario.attest("AlphaMSP")
+    verified_at = scenario.confirm()["changed_at"]
+    scenario.post_share("AlphaMSP", "scores")
     refused(416, lambda: scenario.offer("AlphaMSP", 2))
-    posted = scenario.post_scores()["posted_at"]
+    scenario.now = verified_at + SHARE_SECONDS * 1000 - 1001
     scenario.post_share("AlphaMSP")
-    scenario.now = posted + SHARE_SECONDS * 1000 - 1001
-    scenario.post_share("BetaMSP")
-    refused(417, lambda: scenario.post_share("DeltaMSP"))
+    refused(417, lambda: scenario.post_share("BetaMSP", "scores"))
+    assert scenario.offer("AlphaMSP", 2)["attempt"] == 2
+
+
+def test_an_attempt_fails_for_want_of_a_share_of_the_sum_though_the_scores_are_answered_for() -> None:
+    scenario = at("scores answered 2")
+    for name in ("AlphaMSP", "BetaMSP"):
+        scenario.post_share(name)
+    scenario.late(SHARE_SECONDS)
     assert scenario.offer("AlphaMSP", 2)["attempt"] == 2
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bfl_fabric.fabric.envelopes import parse_payload
-from bfl_fabric.fabric.gateway_transport import GatewayFailure
+from bfl_fabric.fabric.gateway_transport import GatewayFailure, GatewayStatus
 from bfl_fabric.fabric.policy import Role, role_principal, signature_policy_message
 from bfl_fabric.fabric.rwsets import Height, NamespaceSet
 from bfl_fabric.fabric.wire import write
@@ -35,7 +35,7 @@ class Storyteller:
         try:
             endorsed = self.probe.endorse(function, *arguments, **options)
         except GatewayFailure as failure:
-            self.told.append({"step": name, "refused": failure.status})
+            self._refused(name, failure)
             return
         self.settle(name, endorsed)
 
@@ -59,7 +59,13 @@ class Storyteller:
             result = self.probe.evaluate(function, *arguments, **options)
             self.told.append({"step": name, "result": result.hex()})
         except GatewayFailure as failure:
-            self.told.append({"step": name, "refused": failure.status})
+            self._refused(name, failure)
+
+    def _refused(self, name: str, failure: GatewayFailure) -> None:
+        """Note a refusal. Raises it when the network was not at hand, as under load: that is nothing to be kept."""
+        if failure.status is GatewayStatus.UNAVAILABLE:
+            raise failure
+        self.told.append({"step": name, "refused": failure.status})
 
     def _plain(self, part: NamespaceSet) -> Any:
         """Return a part of a read-write set with the names of steps instead of block numbers."""

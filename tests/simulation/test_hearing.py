@@ -8,7 +8,6 @@ import pytest
 
 from bfl_chaincode.api.records import PACKED_SCHEME, THRESHOLD_SCHEME, TaskStatus
 from bfl_fabric.roles.actions import Action
-from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.testing.scheme import SCHEME_NAME
 from tests.simulation.run import contract_stage
 from tests.simulation.world import TASK, Actor, Terms, World
@@ -30,16 +29,19 @@ async def check(world: World) -> int:
         for actor in list(world.actors.values()):
             before = {name: await found(other) for name, other in world.actors.items() if other is not actor}
             stores = {name: world.actors[name].blobs.digests for name in before}
-            first = len(world.history())
+            first = len(world.host.history)
             outcome = await world.step(actor, 0)
             idle = idle and not outcome.endswith("done")
-            names = {name for name, _, _ in world.history()[first:]}
+            events = world.host.history[first:]
             for name, earlier in before.items():
                 other = world.actors[name]
                 stirred = other.blobs.digests != stores[name]
-                if not names or stirred or not names <= DEAF_TO[other.node_role]:
+                if not events or stirred or other.process is None:
+                    continue
+                if not all(other.process.role.is_deaf_to(event) for event in events):
                     continue
                 unheard += 1
+                names = [event.name for event in events]
                 assert await found(other) <= earlier, f"{name} did not hear of {names}"
         if idle:
             world.clock.move(2)

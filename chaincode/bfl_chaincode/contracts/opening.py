@@ -27,7 +27,7 @@ class OpeningContract(Contract):
         return []
 
     async def Offer(self, ctx: TransactionContext, request: str) -> str:
-        """Offer to answer in an attempt, having checked everything and added up the masks."""
+        """Offer to answer in an attempt, having checked the sealed set and added up the masks."""
         tx = await submission(ctx, request, commands.Offer)
         task, round_ = await task_and_round(tx.state, tx.command)
         evidence = await opening_evidence(tx.state, task, round_)
@@ -48,7 +48,8 @@ class OpeningContract(Contract):
         return await tx.commit(begun, refs=begun.members)
 
     async def PostShare(self, ctx: TransactionContext, request: str) -> str:
-        """Answer, as one of the active set. Reads nobody else's share: all can be in one block."""
+        """Answer, as one of the active set. Reads nobody else's share, and for the sum no scores: all can be in one
+        block."""
         tx = await submission(ctx, request, commands.PostShare)
         task, round_ = await task_and_round(tx.state, tx.command)
         name, attempt = (round_.task_id, round_.number), tx.command.attempt
@@ -59,7 +60,9 @@ class OpeningContract(Contract):
             round=round_,
             openings=(opening,) if following is None else (opening, following),
             epoch=await tx.state.get(KeyEpoch, round_.task_id, round_.epoch),
-            scores=await tx.state.find(ScoreSheet, round_.task_id, round_.number),
+            scores=await tx.state.find(ScoreSheet, *name)
+            if tx.command.subject is ShareSubject.SCORES
+            else None,
             blames=await tx.state.list(Blame, round_.task_id, round_.number),
         )
         share = rules.post_share(tx.command, evidence, opening, tx.call)

@@ -57,18 +57,16 @@ class Evidence:
 # --- what the evidence says ---------------------------------------------------------------------
 
 
-def due(evidence: Evidence) -> ShareSubject:
-    """Return what the active set answers for now: the scores, if the round has a direction, then the sum."""
+def due(evidence: Evidence) -> tuple[ShareSubject, ...]:
+    """Return what the active set answers for: the sum, and the scores while a round with a direction has none."""
     unscored = evidence.round.direction_digest and evidence.scores is None
-    return ShareSubject.SCORES if unscored else ShareSubject.SUM
+    return (ShareSubject.SCORES, ShareSubject.SUM) if unscored else (ShareSubject.SUM,)
 
 
 def due_at(evidence: Evidence, opening: Opening) -> int:
-    """Return when the answers that are due are late: the sum's time begins when the scores are posted."""
-    if evidence.scores is None:
-        return opening.deadline_at
+    """Return when answers are late; an attempt may begin before its round is verified, its time does not."""
     step = evidence.task.spec.schedule.share_seconds * 1000
-    return max(opening.deadline_at, evidence.scores.posted_at + step)
+    return max(opening.deadline_at, evidence.round.changed_at + step)
 
 
 def excluded(evidence: Evidence) -> tuple[str, ...]:
@@ -84,7 +82,7 @@ def has_failed(evidence: Evidence, opening: Opening, at: int) -> bool:
     if any(name in excluded(evidence) for name in opening.members):
         return True
     late = at >= due_at(evidence, opening)
-    return late and bool(_missing(evidence, opening, due(evidence)))
+    return late and any(_missing(evidence, opening, subject) for subject in due(evidence))
 
 
 def _missing(evidence: Evidence, opening: Opening, subject: ShareSubject) -> tuple[str, ...]:
@@ -98,10 +96,14 @@ def _missing(evidence: Evidence, opening: Opening, subject: ShareSubject) -> tup
 
 
 def offer(command: commands.Offer, evidence: Evidence, call: Call) -> ShareOffer:
-    """Take a member's offer to answer: in the first attempt, or after one that has failed (the newest evidence)."""
+    """Take a member's offer to answer: in the first attempt, or after one that has failed (the newest evidence).
+
+    The masks are fixed once the set is sealed, so the members add them up while others add and check the sum.
+    """
     callers.require_role(call, NodeRole.KEY_HOLDER)
     callers.require_key_member(call, evidence.members)
-    require_phase(evidence.round, Phase.VERIFIED)
+    early = (Phase.SEALED, Phase.AGGREGATED) if command.attempt == 1 else ()
+    require_phase(evidence.round, *early, Phase.VERIFIED)
     if call.caller.msp_id in excluded(evidence):
         raise refusals.MemberExcluded(f"most others blame {call.caller.msp_id}")
     if command.attempt > 1:
@@ -129,11 +131,14 @@ def _require_zero(command: commands.Offer) -> None:
 
 
 def begin(command: commands.Begin, evidence: Evidence, offers: Sequence[ShareOffer], call: Call) -> Opening:
-    """Choose the active set among those who added the masks up to the same sum, the reliable and early first."""
+    """Choose the active set among those who added the masks up to the same sum, the reliable and early first.
+
+    The aggregate must be on the ledger, for the seed binds it; answers wait until it is verified.
+    """
     task, round_, epoch = evidence.task, evidence.round, evidence.epoch
     if epoch is None or task.spec.encryption.scheme != THRESHOLD_SCHEME:
         raise refusals.WrongScheme(f"task {command.task_id} has a single key")
-    require_phase(round_, Phase.VERIFIED)
+    require_phase(round_, Phase.AGGREGATED, Phase.VERIFIED)
     without = excluded(evidence)
     agreeing = _largest_group([item for item in offers if item.msp_id not in without])
     if len(agreeing) < epoch.threshold:
@@ -195,8 +200,10 @@ def post_share(
     if call.caller.msp_id not in opening.members:
         raise refusals.NotActive(f"attempt {opening.attempt} is {', '.join(opening.members)}'s")
     require_phase(evidence.round, Phase.VERIFIED)
-    if command.subject is not due(evidence):
-        raise refusals.ShareNotDue(f"a share of {command.subject} was sent, due is {due(evidence)}")
+    if command.subject not in due(evidence):
+        raise refusals.ShareNotDue(
+            f"a share of the {command.subject} was sent, due is the {', the '.join(due(evidence))}"
+        )
     if evidence.openings[-1].attempt != opening.attempt:
         raise refusals.AttemptFailed(
             f"attempt {opening.attempt} ended: attempt {opening.attempt + 1} has begun"

@@ -38,7 +38,7 @@ def _release(s: Any, who: Any) -> Any:
 
 
 def _followed(s: Any) -> Any:
-    """The first attempt failed; once the second has posted scores, the first's time would run again."""
+    """The first attempt failed and the second has posted scores."""
     for name in MEMBERS:
         s.offer(name)
     s.begin()
@@ -116,6 +116,10 @@ OPENINGS = [
     Case("opening:Offer", 401, "a round whose sum is open", "shared released 1",
          lambda s: s.offer("AlphaMSP")),
     Case("opening:Offer", 401, "an aborted round", "offered 1", lambda s: [abort(s), s.offer("AlphaMSP")]),
+    Case("opening:Offer", 401, "a set that is not sealed", "shared running",
+         lambda s: [s.open(), s.offer("AlphaMSP")]),
+    Case("opening:Offer", 401, "a second attempt before the round is verified", "shared sealed 2",
+         lambda s: s.offer("AlphaMSP", 2)),
     Case("opening:Offer", 416, "a second attempt while the first stands", "begun 1",
          lambda s: s.offer("AlphaMSP", 2)),
     Case("opening:Offer", 416, "a second attempt that follows no first", "shared verified 1",
@@ -140,6 +144,8 @@ OPENINGS = [
     Case("opening:Begin", 311, "an unknown round", "offered 1", lambda s: s.begin(round=2)),
     Case("opening:Begin", 338, "a second beginning", "begun 1", lambda s: s.begin()),
     Case("opening:Begin", 401, "an aborted round", "offered 1", lambda s: [abort(s), s.begin()]),
+    Case("opening:Begin", 401, "a round without an aggregate", "shared sealed 2",
+         lambda s: [*[s.offer(name) for name in MEMBERS], s.begin()]),
     Case("opening:Begin", 518, "a single key", "verified 1", _single("opening:Begin")),
     Case("opening:Begin", 526, "too few offers", "shared verified 1",
          lambda s: [s.offer("AlphaMSP"), s.offer("BetaMSP"), s.begin()]),
@@ -157,6 +163,8 @@ OPENINGS = [
     Case("opening:PostShare", 339, "a second share", "sum answered 1", lambda s: s.post_share("AlphaMSP")),
     Case("opening:PostShare", 401, "an aborted round", "begun 1",
          lambda s: [abort(s), s.post_share("AlphaMSP")]),
+    Case("opening:PostShare", 401, "an aggregate that is not verified", "shared sealed 2",
+         lambda s: [*[s.offer(name) for name in MEMBERS], s.propose(), s.begin(), s.post_share("AlphaMSP")]),
     Case("opening:PostShare", 417, "a late share", "begun 1",
          lambda s: [s.late(SHARE_SECONDS), s.post_share("AlphaMSP")]),
     Case("opening:PostShare", 417, "an attempt with a blamed member", "begun 1",
@@ -166,8 +174,6 @@ OPENINGS = [
          lambda s: s.post_share("GammaMSP")),
     Case("opening:PostShare", 529, "a share of scores in a round without direction", "begun 1",
          lambda s: s.post_share("AlphaMSP", "scores")),
-    Case("opening:PostShare", 529, "a share of the sum before the scores", "scores answered 2",
-         lambda s: s.post_share("AlphaMSP")),
     Case("opening:PostShare", 529, "a share of scores that are posted", "shared scored 2",
          lambda s: s.post_share("AlphaMSP", "scores")),
     Case("opening:Blame", 205, "an administrator", "sum answered 1", lambda s: _blame(s, admin("AlphaMSP"))),

@@ -58,6 +58,12 @@ def blame(accuser: str, against: str, tried: int = 2) -> Lie:
     return written("opening:Blame", make)
 
 
+def written_share(subject: ShareSubject, msp_id: str) -> Lie:
+    """Have one more member answer in the first attempt of round 3."""
+    make = lambda _: DecryptionShare(TASK, 3, 1, subject, msp_id, FOREIGN, 9, 0)  # noqa: E731
+    return written("opening:PostShare", make, 4)
+
+
 def each(lie: Callable[[int], Lie], *which: int) -> Lie:
     """Tell a lie about several transactions of a name, the last first."""
     return all_of(*(lie(number) for number in sorted(which, reverse=True)))
@@ -92,10 +98,15 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         "scores where none belong",
     ),
     # offers
-    "an offer before the aggregate was verified": (
-        delayed("opening:Offer", "round:ProposeAggregate", 4),
+    "an offer before the set was sealed": (
+        delayed("opening:Offer", "round:CommitUpdate", 4),
         Check.OPENINGS,
-        "came while nothing could be opened",
+        "came while it was COLLECTING",
+    ),
+    "an offer for a second attempt before the aggregate was verified": (
+        delayed("opening:Offer", "round:ProposeAggregate"),
+        Check.OPENINGS,
+        "came while it was AGGREGATED",
     ),
     "an offer for another member": (
         sender("opening:Offer", holder("BetaMSP"), 4),
@@ -194,10 +205,9 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         "without a reason",
     ),
     "a second attempt after everybody had answered": (
-        written(
-            "opening:PostShare",
-            lambda _: DecryptionShare(TASK, 3, 1, ShareSubject.SCORES, "BetaMSP", FOREIGN, 9, 0),
-            4,
+        all_of(
+            written_share(ShareSubject.SCORES, "BetaMSP"),
+            *(written_share(ShareSubject.SUM, name) for name in MEMBERS[:3]),
         ),
         Check.OPENINGS,
         "without a reason",
@@ -223,10 +233,10 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         Check.OPENINGS,
         "excludes others",
     ),
-    "an attempt before the aggregate was verified": (
-        delayed("opening:Begin", "round:ProposeAggregate", 1),
+    "an attempt before the aggregate was proposed": (
+        delayed("opening:Begin", "round:Seal", 1),
         Check.OPENINGS,
-        "was begun while nothing could be opened",
+        "was begun while there was no aggregate to open",
     ),
     "a second opening of the same attempt": (
         written("opening:Begin", attempt(3, 1)),
@@ -263,15 +273,15 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         Check.OPENINGS,
         "answers an attempt that was never begun",
     ),
-    "a share for the sum before the scores are posted": (
-        delayed("round:PostScores", "opening:PostShare"),
+    "a share for scores that are posted": (
+        delayed("opening:PostShare", "round:PostScores", 7),
         Check.OPENINGS,
-        "is for the sum when the scores was due",
+        "is for the scores, which were not due",
     ),
     "a share for scores where there is no direction": (
         forged("opening:PostShare", DecryptionShare, holder("DeltaMSP"), 2, subject=ShareSubject.SCORES),
         Check.OPENINGS,
-        "is for the scores when the sum was due",
+        "is for the scores, which were not due",
     ),
     "a share after its time": (
         at_moment("opening:PostShare", LATE, 4),
@@ -286,7 +296,7 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
     "a share before the aggregate was verified": (
         delayed("opening:PostShare", "round:ProposeAggregate", 3),
         Check.OPENINGS,
-        "came while nothing could be opened",
+        "came while it was AGGREGATED",
     ),
     # blame
     "a blame of oneself": (

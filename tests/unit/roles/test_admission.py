@@ -18,6 +18,7 @@ from bfl_chaincode.api.records import (
     Organization,
     Phase,
     RoundView,
+    ScoreSheet,
     TaskStatus,
     to_json,
 )
@@ -34,6 +35,7 @@ from tests.unit.roles.rounds import (
     DEADLINE_AT,
     INITIAL,
     KEY_HOLDER,
+    OPENED_AT,
     TASK,
     collecting,
     delivered,
@@ -47,6 +49,7 @@ from tests.unit.roles.shared import (
     answer,
     blame,
     ceremony_view,
+    directed,
     offer,
     openable,
     opening,
@@ -404,6 +407,25 @@ def test_masks_shares_and_zeros_of_an_opening_are_not_for_silos(scene: Scene, ag
         assert readable(aggregator, name, holder)
         assert not readable(aggregator, name, silo)
     assert readable(aggregator, begun.blames[0].evidence_digest, silo)
+
+
+def test_an_answer_for_the_sum_is_nobodys_until_it_is_posted_and_the_scores_are(
+    scene: Scene, aggregator: ANode
+) -> None:
+    """Whoever names its digest as something else, as evidence here, does not get it either."""
+    begun = directed(openings=(opening(*MEMBERS[:2]),))
+    scene.ledger.answers["key:ListCeremonies"] = []
+    holder, answered = TransferCaller(KEY_HOLDER, "key-holder-1"), answer(MEMBERS[0])
+    named = replace(blame(MEMBERS[1], MEMBERS[0]), evidence_digest=answered.digest)
+    scores = ScoreSheet(TASK, 1, digest("direction"), (), OPENED_AT)
+    for seen, shown in (
+        (begun, False),
+        (replace(begun, shares=(answered,)), False),
+        (replace(begun, shares=(answered,), blames=(named,)), False),
+        (replace(begun, shares=(answered,), scores=scores), True),
+    ):
+        scene.show(seen)
+        assert readable(aggregator, answered.digest, holder) is shown
 
 
 def test_a_grant_is_given_to_its_silo(scene: Scene, aggregator: ANode) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bfl_fabric.domain.ports import LedgerEvent
 from bfl_fabric.errors import LedgerRefused, LedgerUnavailable, TransferFailed
 from bfl_fabric.roles.actions import Action, of_task
 from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop
@@ -33,6 +34,10 @@ class ScriptedRole:
     clock: ManualClock = field(default_factory=ManualClock)
     stir: asyncio.Event = field(default_factory=asyncio.Event)
     name: str = "scripted"
+    deaf_to: frozenset[str] = frozenset()
+
+    def is_deaf_to(self, event: LedgerEvent) -> bool:
+        return event.name in self.deaf_to
 
     async def stirred(self) -> None:
         await self.stir.wait()
@@ -149,6 +154,21 @@ def test_an_idle_loop_reads_the_ledger_only_now_and_then() -> None:
 
     run(role, story)
     assert role.surveys <= 600 / TERMS.poll_seconds + 4
+
+
+def test_what_a_role_is_deaf_to_does_not_wake_it() -> None:
+    role = ScriptedRole(deaf_to=frozenset({"round:CommitUpdate"}))
+
+    async def story(bench: Bench) -> None:
+        before = role.surveys
+        bench.ledger.emit("round:CommitUpdate")
+        await bench.advance(0.1)
+        assert role.surveys == before
+        bench.ledger.emit("round:Seal")
+        await bench.advance(0.1)
+        assert role.surveys == before + 1
+
+    run(role, story)
 
 
 def test_a_burst_of_events_is_one_survey() -> None:

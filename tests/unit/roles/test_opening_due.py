@@ -20,7 +20,7 @@ from bfl_fabric.roles.turns import (
     KeepSum,
     Offer,
     OpeningState,
-    Prepare,
+    concerns,
     due,
 )
 from tests.unit.roles.rounds import OPENED_AT, TASK, aggregated, collecting, digest, verified
@@ -60,23 +60,18 @@ def test_another_member_goes_first_in_each_round() -> None:
     assert attempts.order_of(replace(view, round=replace(view.round, number=2)))[0] == SECOND
 
 
-def test_masks_are_fetched_while_the_sum_is_attested() -> None:
-    view = shared(aggregated())
-    unprepared = OpeningState(FIRST, OPENED_AT, frozenset(), is_prepared=False)
-    assert due(view, unprepared) == [Prepare(TASK, 1)]
-    assert due(view, replace(unprepared, is_prepared=True)) == []
-    assert due(view, replace(unprepared, msp_id=THIRD)) == []
-
-
-def test_as_many_as_must_answer_offer_at_once_and_the_others_later() -> None:
-    assert step(openable(), FIRST) == [Offer(TASK, 1, 1)]
-    assert step(openable(), SECOND) == [Offer(TASK, 1, 1)]
-    assert step(openable(), THIRD) == []
-    assert step(openable(), THIRD, OPENED_AT + OFFER_GRACE_MS) == [Offer(TASK, 1, 1)]
+@pytest.mark.parametrize("phase", [Phase.SEALED, Phase.AGGREGATED, Phase.VERIFIED])
+def test_as_many_as_must_answer_offer_once_the_set_is_sealed_and_the_others_later(phase: Phase) -> None:
+    view = shared(aggregated(phase))
+    assert step(view, FIRST) == [Offer(TASK, 1, 1)]
+    assert step(view, SECOND) == [Offer(TASK, 1, 1)]
+    assert step(view, THIRD) == []
+    later = [Offer(TASK, 1, 1)] if phase is Phase.VERIFIED else []
+    assert step(view, THIRD, OPENED_AT + OFFER_GRACE_MS) == later
 
 
 @pytest.mark.parametrize("view", [collecting(), aggregated(Phase.ABORTED), verified()], ids=str)
-def test_nothing_is_offered_for_a_round_that_is_not_verified_or_has_a_single_key(view: RoundView) -> None:
+def test_nothing_is_offered_for_a_round_that_is_not_sealed_or_has_a_single_key(view: RoundView) -> None:
     seen = view if view.round and view.round.phase is Phase.VERIFIED else shared(view)
     assert step(seen) == []
 
@@ -93,6 +88,15 @@ def test_an_attempt_begins_when_enough_members_offer_the_same_sum_of_masks() -> 
     assert step(both, SECOND, OPENED_AT + 1 + GRACE_MS) == begin(both)
 
 
+def test_an_attempt_begins_once_the_aggregate_is_on_the_ledger_and_waits_until_it_is_verified() -> None:
+    offers = (offer(FIRST), offer(SECOND))
+    assert step(shared(aggregated(Phase.SEALED), offers=offers)) == []
+    proposed = shared(aggregated(), offers=offers)
+    assert step(proposed) == begin(proposed)
+    begun = replace(proposed, openings=(opening(FIRST, SECOND),))
+    assert step(begun, FIRST, LATE) == []
+
+
 def test_offers_of_different_sums_begin_nothing() -> None:
     torn = openable(offers=(offer(FIRST), offer(SECOND, masks=digest("other masks"))))
     assert step(torn, FIRST, LATE) == []
@@ -105,11 +109,21 @@ def test_who_is_in_the_active_set_answers_and_nobody_else() -> None:
     assert step(begun, THIRD) == []
 
 
-def test_with_a_direction_the_scores_are_answered_first() -> None:
+def test_with_a_direction_scores_and_sum_are_answered_together() -> None:
     begun = directed(openings=(opening(FIRST, SECOND),))
-    assert step(begun) == [Answer(TASK, 1, 1, SCORES)]
+    assert step(begun) == [Answer(TASK, 1, 1, SCORES), Answer(TASK, 1, 1, SUM)]
     scored = replace(begun, scores=ScoreSheet(TASK, 1, digest("direction"), (), OPENED_AT))
     assert step(scored) == [Answer(TASK, 1, 1, SUM)]
+
+
+def test_the_scores_are_combined_before_the_sum() -> None:
+    answers = tuple(answer(name, subject) for name in (FIRST, SECOND) for subject in (SCORES, SUM))
+    answered = directed(openings=(opening(FIRST, SECOND),), shares=answers)
+    assert step(answered) == [Combine(TASK, 1, 1, SCORES)]
+    without_sums = replace(answered, shares=tuple(one for one in answers if one.subject is SCORES))
+    assert step(without_sums) == [Answer(TASK, 1, 1, SUM), Combine(TASK, 1, 1, SCORES)]
+    scored = replace(answered, scores=ScoreSheet(TASK, 1, digest("direction"), (), OPENED_AT))
+    assert step(scored) == [Combine(TASK, 1, 1, SUM)]
 
 
 def test_the_first_active_member_combines_and_the_others_after_it() -> None:
@@ -136,6 +150,38 @@ def test_a_share_for_another_subject_or_attempt_does_not_count() -> None:
     assert step(openable(openings=(opening(FIRST, SECOND),), shares=others)) == [Answer(TASK, 1, 1, SUM)]
 
 
+HEARD = {
+    "round:Seal": (FIRST, SECOND),
+    "opening:Offer": (FIRST,),
+    "round:ProposeAggregate": (FIRST,),
+    "opening:Begin": (FIRST, SECOND),
+    "round:ConfirmAggregate": (FIRST, SECOND),
+    "opening:PostShare": (FIRST, SECOND),
+    "round:PostScores": (FIRST, SECOND),
+    "round:ReleaseShare": (),
+    "opening:Blame": (FIRST, SECOND, THIRD),
+    "round:Open": (FIRST, SECOND, THIRD),
+}
+
+
+@pytest.mark.parametrize("name", HEARD)
+def test_a_step_of_the_first_attempt_concerns_whom_it_moves(name: str) -> None:
+    assert (
+        tuple(member for member in (FIRST, SECOND, THIRD) if concerns(openable(), member, name))
+        == HEARD[name]
+    )
+
+
+def test_who_helps_out_and_everybody_after_a_failure_hears_everything() -> None:
+    offered = openable(offers=(offer(THIRD),))
+    assert concerns(offered, THIRD, "opening:Begin")
+    helping = openable(openings=(opening(SECOND, THIRD),))
+    assert concerns(helping, THIRD, "opening:PostShare")
+    assert not concerns(helping, FIRST, "opening:Begin")
+    again = replace(helping, openings=(*helping.openings, opening(FIRST, SECOND, attempt=2)))
+    assert concerns(again, FIRST, "round:ReleaseShare")
+
+
 # --- attempts that fail -------------------------------------------------------------------------
 
 
@@ -151,11 +197,18 @@ def test_an_attempt_that_is_answered_in_time_does_not_fail_for_want_of_a_combina
     assert step(answered, FIRST, LATE) == [Combine(TASK, 1, 1, SUM)]
 
 
-def test_the_time_for_the_sum_begins_when_the_scores_are_posted() -> None:
-    sheet = ScoreSheet(TASK, 1, digest("direction"), (), LATE - 1)
-    begun = directed(openings=(opening(FIRST, SECOND),), scores=sheet)
+def test_an_attempt_that_began_early_has_its_time_from_when_the_round_was_verified() -> None:
+    begun = shared(verified(changed_at=LATE - 1), openings=(opening(FIRST, SECOND),))
     assert not attempts.has_failed(begun, begun.openings[0], LATE)
     assert attempts.has_failed(begun, begun.openings[0], LATE - 1 + 60_000)
+
+
+@pytest.mark.parametrize("subject", [SCORES, SUM])
+def test_an_attempt_fails_for_want_of_either_answer(subject: ShareSubject) -> None:
+    begun = directed(
+        openings=(opening(FIRST, SECOND),), shares=(answer(FIRST, subject), answer(SECOND, subject))
+    )
+    assert attempts.has_failed(begun, begun.openings[0], LATE)
 
 
 def test_a_member_that_most_others_blame_neither_offers_nor_answers_again() -> None:

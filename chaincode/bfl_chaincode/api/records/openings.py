@@ -19,8 +19,8 @@ class ShareSubject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShareOffer:
-    """A key member's offer to answer in an attempt: it has read the ledger, checked every condition and added up the
-    masks itself, to `mask_digest`. From the second attempt on `zero_digest` names a fresh encryption of zero that it
+    """A key member's offer to answer in an attempt: it has checked the sealed set and added up the masks itself, to
+    `mask_digest`. From the second attempt on `zero_digest` names a fresh encryption of zero that it
     contributes to the sum, so that no two answers are to the same ciphertext; "" and 0 in the first."""
 
     task_id: str

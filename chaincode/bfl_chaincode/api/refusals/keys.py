@@ -213,8 +213,8 @@ class NotActive(RuleRefusal):
 
 class ShareNotDue(RuleRefusal):
     code = 529
-    rule = "scores are answered for in a round with a direction until they are posted, the sum after that"
-    remedy = "post the share that is due"
+    rule = "scores are answered for in a round with a direction, until they are posted"
+    remedy = "post a share of the sum"
 
 
 class BlameMisplaced(RuleRefusal):
