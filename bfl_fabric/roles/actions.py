@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Phase, RoundView, TaskStatus
@@ -18,8 +18,12 @@ Argument: TypeAlias = "int | str"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something to do for a task; `round` is 0 where no round is meant."""
+    """Something to do for a task; `round` is 0 where no round is meant.
 
+    `leads_on` says whether doing it may make something else due for the same actor, before any event or timer.
+    """
+
+    leads_on: ClassVar[bool] = True
     task_id: str
     round: int
 

@@ -47,10 +47,11 @@ class NodeAdmission:
         self._callers = Callers(self._reader)
         self._index = BlobIndex(self._reader, bench.ports.blobs)
         self._expected: dict[str, tuple[UpdateName, RoundView]] = {}
+        self._last: RoundView | None = None
 
     async def expect(self, caller: TransferCaller, name: UpdateName, digest: str) -> int:
         """Return the size that this caller committed. Raises MalformedInput, or NotFound without commitment."""
-        view = await self._round(name)
+        view = await self._showing_commitment(name)
         verify_takes_uploads(view, self._bench.identity.msp_id, self._role)
         verify_collecting(view, self._bench.ports.clock.now_ms())
         commitment = _commitment(view, name)
@@ -73,6 +74,19 @@ class NodeAdmission:
         """Say whether the table of this module lets the caller read the blob."""
         naming = await self._index.find(digest)
         return naming is not None and may_read(naming, await self._callers.standing(caller))
+
+    async def _showing_commitment(self, name: UpdateName) -> RoundView:
+        """Return the upload's round as it was last read, if that shows the commitment, else as it is now."""
+        last = self._last
+        if (
+            last is None
+            or last.round is None
+            or (last.round.task_id, last.round.number) != (name.task_id, name.round)
+        ):
+            last = None
+        if last is None or commitment_of(last, name.participant_id) is None:
+            last = self._last = await self._round(name)
+        return last
 
     async def _round(self, name: UpdateName) -> RoundView:
         try:

@@ -7,6 +7,7 @@ the verifiers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import NodeRole, Phase, RoundView, TaskStatus
@@ -31,6 +32,8 @@ from bfl_fabric.roles.workbench import Workbench
 @dataclass(frozen=True, slots=True)
 class ProposeAggregate(Action):
     """Add the members' uploads up, score them, and put the digests on the ledger."""
+
+    leads_on: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class AggregatorRole:
         await self._checks.arrival()
 
     async def perform(self, action: Action) -> None:
-        view = await self._reader.round(action.task_id, action.round)
+        view = await self._reader.seen(action.task_id, action.round)
         match action:
             case Acknowledge():
                 await self._custody.acknowledge(action, view)

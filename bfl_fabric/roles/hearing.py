@@ -12,6 +12,7 @@ _COMMITMENTS = frozenset({"round:CommitUpdate"})
 _RECEIPTS = frozenset({"round:AcknowledgeUpload"})
 _SUM = frozenset({"round:ProposeAggregate", "round:AttestAggregate", "round:ConfirmAggregate"})
 _RESULTS = frozenset({"round:PostScores", "round:ReleaseShare"})
+_SETTLED = frozenset({"reward:Settle"})
 _OPENINGS = frozenset({"opening:Offer", "opening:Begin", "opening:PostShare", "opening:Blame"})
 _CEREMONIES = frozenset(
     {"key:OpenCeremony", "key:CommitKeyShare", "key:RevealKeyShare", "key:ConfirmKey", "key:Complain"}
@@ -19,17 +20,54 @@ _CEREMONIES = frozenset(
 
 DEAF_TO: dict[NodeRole, frozenset[str]] = {
     NodeRole.PARTICIPANT: frozenset(
-        {*_COMMITMENTS, *_RECEIPTS, "round:Seal", *_SUM, *_RESULTS, *_OPENINGS, *_CEREMONIES}
+        {*_COMMITMENTS, *_RECEIPTS, "round:Seal", *_SUM, *_RESULTS, *_SETTLED, *_OPENINGS, *_CEREMONIES}
     ),
     NodeRole.VERIFIER: frozenset(
-        {*_COMMITMENTS, *_RECEIPTS, "round:AttestAggregate", *_RESULTS, *_OPENINGS, *_CEREMONIES}
+        {
+            *_COMMITMENTS,
+            *_RECEIPTS,
+            "round:AttestAggregate",
+            "round:ConfirmAggregate",
+            *_RESULTS,
+            *_SETTLED,
+            *_OPENINGS,
+            *_CEREMONIES,
+        }
     ),
-    NodeRole.AGGREGATOR: frozenset({*_COMMITMENTS, *_RECEIPTS, *_SUM, *_RESULTS, *_OPENINGS, *_CEREMONIES}),
+    NodeRole.AGGREGATOR: frozenset(
+        {
+            "round:Open",
+            *_COMMITMENTS,
+            *_RECEIPTS,
+            *_SUM,
+            *_RESULTS,
+            "round:PublishModel",
+            *_SETTLED,
+            *_OPENINGS,
+            *_CEREMONIES,
+        }
+    ),
     NodeRole.COORDINATOR: frozenset(
-        {*_COMMITMENTS, "round:ProposeAggregate", "round:PostScores", *_OPENINGS, *_CEREMONIES}
+        {
+            "round:Open",
+            *_COMMITMENTS,
+            "round:Seal",
+            "round:ProposeAggregate",
+            "round:ConfirmAggregate",
+            "round:PostScores",
+            *_OPENINGS,
+            *_CEREMONIES,
+        }
     ),
     NodeRole.KEY_HOLDER: frozenset(
-        {*_COMMITMENTS, *_RECEIPTS, "round:AttestAggregate", "round:PublishModel"}
+        {
+            "round:Open",
+            *_COMMITMENTS,
+            *_RECEIPTS,
+            "round:AttestAggregate",
+            "round:PublishModel",
+            *_SETTLED,
+        }
     ),
 }
 """By role; uploads that arrive stir a node by themselves."""

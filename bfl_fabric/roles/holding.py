@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Phase, RoundView, UpdateCommitment
@@ -36,6 +37,7 @@ STORING_SECONDS, STORING_TURNS = 2.0, 100
 class Acknowledge(Action):
     """Check an upload that is here and sign a receipt for it."""
 
+    leads_on: ClassVar[bool] = False
     participant_id: str
     digest: str
 

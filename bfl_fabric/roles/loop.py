@@ -62,6 +62,7 @@ class ReconcilerLoop:
         self._survey_attempt = _Attempt(0, 0, "")
         self._surveyed_at_ms = 0
         self._rests_since_listening = 0
+        self._has_more = False
 
     @property
     def status(self) -> Status:
@@ -129,6 +130,7 @@ class ReconcilerLoop:
         self._survey_attempt = _Attempt(0, 0, "")
         self._surveyed_at_ms = now_ms
         self._forget_settled(found)
+        self._has_more = False
         for action in found:
             self._start(action)
 
@@ -140,20 +142,26 @@ class ReconcilerLoop:
     def _start(self, action: Action) -> None:
         tried = self._attempts.get(action)
         waiting = tried is not None and self._clock.now_ms() < tried.again_at_ms
-        if action in self._running or waiting or len(self._running) >= self._terms.actions_at_once:
+        if action in self._running or waiting:
+            return
+        if len(self._running) >= self._terms.actions_at_once:
+            self._has_more = True
             return
         self._running[action] = asyncio.create_task(self._perform(action))
 
     async def _perform(self, action: Action) -> None:
+        wakes = True
         try:
             await self._role.perform(action)
         except Exception as error:
             self._note(action, error)
         else:
             self._note(action, None)
+            wakes = action.leads_on or self._has_more
         finally:
             self._running.pop(action, None)
-            self._wake.set()
+            if wakes:
+                self._wake.set()
 
     def _note(self, action: Action, error: Exception | None) -> None:
         """Write down how an attempt ended: an action that stays due is tried again later, even after success."""

@@ -143,7 +143,7 @@ class Openings:
     # --- offer and answer -----------------------------------------------------------------------
 
     async def _offer(self, action: Offer) -> None:
-        view = await self._reader.round(action.task_id, action.round)
+        view = await self._reader.seen(action.task_id, action.round)
         verify_sealed(view, self._bench.identity.msp_id)
         request: dict[str, Json] = {
             **_of(action),
@@ -343,8 +343,11 @@ class Openings:
     # --- what it takes --------------------------------------------------------------------------
 
     async def _openable(self, action: Action) -> RoundView:
-        """Return the round if anything of it may be opened. Raises KeyHolderRefused."""
-        view = await self._reader.round(action.task_id, action.round)
+        """Return the round, as the survey that found the action read it, if anything of it may be opened.
+
+        Raises KeyHolderRefused.
+        """
+        view = await self._reader.seen(action.task_id, action.round)
         opened = self._bench.ports.journal.find(OPENED, round_key(action.task_id, action.round))
         verify_openable(view, KeyHolderState(self._bench.identity.msp_id, opened or "", ""))
         return view

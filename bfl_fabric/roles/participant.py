@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
@@ -60,6 +60,7 @@ class PrepareUpdate(Action):
 class Upload(Action):
     """Bring the committed update to the node of this holder organization."""
 
+    leads_on: ClassVar[bool] = False
     msp_id: str
     digest: str
 
@@ -256,7 +257,7 @@ class ParticipantRole:
             case Upload():
                 await self._upload(action)
             case CheckModel():
-                await self._models.check(action, await self._reader.current(action.task_id))
+                await self._models.check(action, await self._reader.seen(action.task_id, action.round))
             case _:
                 raise TypeError(f"no action of a participant: {action.label}")
 
@@ -274,7 +275,7 @@ class ParticipantRole:
         return self._keys / TRANSPORT_KEY
 
     async def _prepare(self, action: PrepareUpdate) -> None:
-        view = await self._reader.round(action.task_id, action.round)
+        view = await self._reader.seen(action.task_id, action.round)
         if self._recorded(view, UPDATE) is not None:
             return
         data = await self._models.base(action, view, round_of(view).base_model_digest)
@@ -346,7 +347,7 @@ class ParticipantRole:
         return await self._bench.work(schemes.member, terms, public_key, path)
 
     async def _upload(self, action: Upload) -> None:
-        view = await self._reader.current(action.task_id)
+        view = await self._reader.seen(action.task_id, action.round)
         role = holder_role(view, action.msp_id)
         nodes = [
             node for node in await self._reader.nodes() if (node.msp_id, node.role) == (action.msp_id, role)

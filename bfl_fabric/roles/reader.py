@@ -30,16 +30,31 @@ class LedgerReader:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._seen: dict[str, RoundView] = {}
 
     async def tasks(self) -> tuple[Task, ...]:
         return await self._list(Task, "task:List", {})
 
     async def current(self, task_id: str) -> RoundView:
         """Return the task with its latest round; `round` is None before the first."""
-        return await self._one(RoundView, "round:GetCurrent", {"task_id": task_id})
+        view = await self._one(RoundView, "round:GetCurrent", {"task_id": task_id})
+        self._seen[task_id] = view
+        if view.task.status in (TaskStatus.CLOSED, TaskStatus.ABANDONED):
+            del self._seen[task_id]
+        return view
 
     async def round(self, task_id: str, number: int) -> RoundView:
         return await self._one(RoundView, "round:Get", {"task_id": task_id, "round": number})
+
+    async def seen(self, task_id: str, number: int) -> RoundView:
+        """Return a round as it was when it was last read as the current one: what an action was found due in.
+
+        For actions that harm nobody when the round has moved on meanwhile; the contract refuses what is too late.
+        """
+        view = self._seen.get(task_id)
+        if view is not None and view.round is not None and view.round.number == number:
+            return view
+        return await self.round(task_id, number)
 
     async def lineage(self, task_id: str) -> tuple[ModelRecord, ...]:
         """Return the published models from round 0 on."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bfl_chaincode.api.records import Opening, Phase, RoundView, ShareSubject
 from bfl_fabric.roles import attempts
@@ -37,6 +38,8 @@ class OfOpening(Action):
 class Offer(OfOpening):
     """Check the sealed set, add the masks up, offer to answer; opens nothing yet."""
 
+    leads_on: ClassVar[bool] = False
+
 
 @dataclass(frozen=True, slots=True)
 class Answer(OfOpening):
@@ -45,6 +48,7 @@ class Answer(OfOpening):
     The ledger takes both at once; the bytes for the sum are shown to nobody before the scores are posted (`directory`).
     """
 
+    leads_on: ClassVar[bool] = False
     subject: ShareSubject
 
 
@@ -69,6 +73,7 @@ class Judge(OfOpening):
 class GatherShares(OfOpening):
     """Bring the answers here, so that the sum can be made again without whoever released it."""
 
+    leads_on: ClassVar[bool] = False
     subject: ShareSubject
 
 
@@ -143,8 +148,8 @@ def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
     offers = attempts.agreeing(view, attempt)
     if in_phase(view, Phase.SEALED) or mine not in offers or len(offers) < epoch.threshold:
         return []
-    since = offers[epoch.threshold - 1].offered_at
-    if not _is_my_turn([offer.msp_id for offer in offers], me, since):
+    since, agreeing = offers[epoch.threshold - 1].offered_at, [offer.msp_id for offer in offers]
+    if not _is_my_turn([name for name in attempts.order_of(view) if name in agreeing], me, since):
         return []
     return [of_round("opening:Begin", view, attempt=attempt)]
 

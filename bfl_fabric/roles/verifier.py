@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import NodeRole, Phase, RoundView, TaskStatus
@@ -44,6 +45,8 @@ NOTHING_DIGEST = hashlib.sha256(b"").hexdigest()
 @dataclass(frozen=True, slots=True)
 class Attest(Action):
     """Add the members' uploads up again and state what came out."""
+
+    leads_on: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class VerifierRole:
         await self._checks.arrival()
 
     async def perform(self, action: Action) -> None:
-        view = await self._reader.round(action.task_id, action.round)
+        view = await self._reader.seen(action.task_id, action.round)
         match action:
             case Submit():
                 await self._bench.submit(action)

@@ -92,6 +92,19 @@ def test_the_committed_update_is_expected_with_its_size(scene: Scene, aggregator
     assert expect(aggregator) == 1000
 
 
+def test_the_round_is_read_again_only_for_who_had_not_committed_when_it_was_last_read(
+    scene: Scene, aggregator: ANode
+) -> None:
+    others = replace(NAME, participant_id="a-2"), TransferCaller("a-msp", "a-2")
+    scene.show(collecting(updates=(update("a-1"), update("a-2"))))
+    expect(aggregator)
+    expect(aggregator, others[1], others[0], "a-2")
+    assert scene.ledger.evaluated.count("round:Get") == 1
+    scene.show(collecting(updates=(update("a-1"), update("a-2"), update("b-1"))))
+    expect(aggregator, TransferCaller("b-msp", "b-1"), replace(NAME, participant_id="b-1"), "b-1")
+    assert scene.ledger.evaluated.count("round:Get") == 2
+
+
 @pytest.mark.parametrize(
     "caller",
     [

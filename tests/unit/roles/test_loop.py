@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 
@@ -169,6 +170,39 @@ def test_what_a_role_is_deaf_to_does_not_wake_it() -> None:
         assert role.surveys == before + 1
 
     run(role, story)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEnd(Action):
+    """Something after which nothing is due."""
+
+    leads_on: ClassVar[bool] = False
+    number: int
+
+
+def test_what_leads_to_nothing_ends_without_another_look_unless_it_fails_or_more_was_found() -> None:
+    many = [DeadEnd("wine", 1, number) for number in range(TERMS.actions_at_once + 1)]
+    for found, fails, looks in ((many[:1], False, 0), (many[:1], True, 1), (many, False, 1)):
+        role = ScriptedRole()
+
+        async def perform(action: Action, role: ScriptedRole = role, fails: bool = fails) -> None:
+            role.found = [one for one in role.found if one != action]
+            if fails:
+                raise TransferFailed("no")
+
+        role.does = perform
+
+        async def story(
+            bench: Bench, role: ScriptedRole = role, found: list[DeadEnd] = found, looks: int = looks
+        ) -> None:
+            role.found = list(found)
+            before = role.surveys
+            bench.ledger.emit("round:Seal")
+            await bench.advance(0.1)
+            assert role.surveys == before + 1 + looks
+            assert len(role.performed) == len(found)
+
+        run(role, story)
 
 
 def test_a_burst_of_events_is_one_survey() -> None:
