@@ -109,9 +109,9 @@ def signed_by(creator: bytes, data: bytes, signature: bytes) -> Signature:
 
 @functools.lru_cache(maxsize=_KNOWN_IDENTITIES)
 def public_key_of(creator: bytes) -> bytes:
-    """Return the DER of a serialized identity's public key, empty when it has none that can be used."""
+    """Return the X9.62 point of a serialized identity's public key, empty when it has none that can be used."""
     try:
         key = Identity.parse(creator).public_key
     except MalformedInput:
         return b""
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)

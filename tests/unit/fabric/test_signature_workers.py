@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from bfl_fabric.errors import AuditFailed, WorkerFailed
-from bfl_fabric.fabric.identity import P256_ORDER, SigningIdentity
+from bfl_fabric.fabric.ecdsa import P256_ORDER
+from bfl_fabric.fabric.identity import SigningIdentity
 from bfl_fabric.fabric.signature_workers import (
     START_AFTER,
     WAITING_PER_WORKER,
