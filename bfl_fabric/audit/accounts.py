@@ -33,6 +33,8 @@ def check_accounts(history: History, findings: Findings) -> None:
     balances: dict[str, int] = defaultdict(int)
     for transaction in history.transactions:
         entries = booked.get(transaction.order, [])
+        if not entries and transaction.name not in KINDS:
+            continue
         _check_form(entries, transaction, findings)
         _check_movement(history, transaction, entries, balances, findings)
         for entry in entries:

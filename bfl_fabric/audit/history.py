@@ -7,7 +7,9 @@ left to the checks. It is in memory and never forgets, so equal texts are kept o
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import sys
 from bisect import bisect_left
 from collections import defaultdict
@@ -77,6 +79,10 @@ _REWRITTEN = frozenset(
 
 _DELETED = frozenset({records.Registration})
 
+_READERS = {
+    object_type: (kind, tuple(map(attrgetter, fields))) for object_type, (kind, fields) in LAYOUT.items()
+}
+
 
 Writes: TypeAlias = Sequence[tuple[str, bytes | None]]
 """What a transaction wrote: keys, and values or None for a deletion."""
@@ -91,8 +97,7 @@ class Sender(NamedTuple):
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """A valid transaction of the contract: the `order`-th of the ledger, sent by the holder of a certificate.
 
     `name` is `contract:Name`, `request` its one argument, `at` its moment; `types` are the object types of the keys
@@ -129,8 +134,7 @@ class Transaction:
         return Place(self.block, self.transaction_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded(Generic[T]):
+class Recorded(NamedTuple, Generic[T]):
     """A record and the transaction that wrote it."""
 
     value: T
@@ -157,6 +161,9 @@ class _Key:
 
     def before(self, order: int) -> Recorded[Any] | None:
         """Return what stood here just before transaction number `order`."""
+        last = self.versions[-1]
+        if last.transaction.order < order and not self.deletions:
+            return last
         place = bisect_left(self.versions, order, key=attrgetter("order"))
         if not place:
             return None
@@ -166,6 +173,9 @@ class _Key:
 
     def written_in(self, order: int) -> Recorded[Any]:
         """Return what transaction number `order` wrote here, which it did."""
+        first = self.versions[0]
+        if first.transaction.order == order:
+            return first
         return self.versions[bisect_left(self.versions, order, key=attrgetter("order"))]
 
 
@@ -249,14 +259,12 @@ class History:
         if object_type == DIGEST_INDEX:
             self._index(transaction, parts, value)
             return
-        kind, fields = LAYOUT[object_type]
+        kind, fields = _READERS[object_type]
         if value is None:
             self._delete(kind, parts, transaction)
             return
-        record: Any = records.from_json(kind, shared(canonical.parse(value)))
-        if canonical.dump(records.to_json(record)) != value:
-            raise NotCanonical("it is not the record's canonical form")
-        if parts != _parts([_field(record, path) for path in fields]):
+        record = _read_record(kind, value)
+        if parts != _parts([field(record) for field in fields]):
             raise NotCanonical("the record under it belongs to another key")
         written = self._add_version(kind, parts, Recorded(record, transaction))
         self._written[-1] = (*self._written[-1], written)
@@ -279,19 +287,23 @@ class History:
 
 def types_of(writes: Writes) -> frozenset[str]:
     """Return the object types of the keys that were written, "" among them for one that is no composite key."""
-    return _one_of_each(frozenset(type_of(key) for key, _ in writes))
+    return _one_of_each(frozenset([type_of(key) for key, _ in writes]))
 
 
 def shared(value: Json) -> Json:
     """Return a value in which every text is the one object that stands for all equal ones, to save memory."""
-    intern = sys.intern
-    if type(value) is dict:
-        return {
-            intern(name): intern(item) if type(item) is str else shared(item) for name, item in value.items()
-        }
-    if type(value) is list:
-        return [shared(item) for item in value]
-    return intern(value) if type(value) is str else value
+    intern, kind = sys.intern, type(value)
+    if kind is str:
+        return intern(cast("str", value))
+    if kind is dict:
+        items = cast("dict[str, Json]", value).items()
+        return {intern(name): shared(item) if type(item) in _WITH_TEXT else item for name, item in items}
+    if kind is list:
+        return [shared(item) for item in cast("list[Json]", value)]
+    return value
+
+
+_WITH_TEXT = (str, dict, list)
 
 
 @functools.lru_cache(maxsize=256)
@@ -301,14 +313,12 @@ def _one_of_each(types: frozenset[str]) -> frozenset[str]:
 
 def type_of(key: str) -> str:
     """Return the object type of a composite key, "" when it is none."""
-    try:
-        return _split(key)[0]
-    except NotCanonical:
-        return ""
+    object_type = key[1 : key.find("\0", 1)] if _is_composite(key) else ""
+    return object_type if object_type in LAYOUT or object_type == DIGEST_INDEX else ""
 
 
 def _split(key: str) -> tuple[str, Parts]:
-    if len(key) < 3 or not key.startswith("\0") or not key.endswith("\0"):
+    if not _is_composite(key):
         raise NotCanonical("it is not a composite key")
     object_type, *parts = key[1:-1].split("\0")
     if object_type not in LAYOUT and object_type != DIGEST_INDEX:
@@ -316,16 +326,30 @@ def _split(key: str) -> tuple[str, Parts]:
     return object_type, tuple(map(sys.intern, parts))
 
 
+def _is_composite(key: str) -> bool:
+    return len(key) > 2 and key[0] == key[-1] == "\0"
+
+
+def _read_record(kind: type, value: bytes) -> Any:
+    """Read a record that must stand in its canonical form. Raises NotCanonical.
+
+    What comes out in the same bytes again needs no other check; only of what does not is it asked what is wrong.
+    """
+    with contextlib.suppress(ValueError, RecursionError):
+        record: Any = records.from_json(kind, shared(json.loads(value.decode())))
+        if canonical.dump(records.to_json(record)) == value:
+            return record
+    records.from_json(kind, canonical.parse(value))
+    raise NotCanonical("it is not the record's canonical form")
+
+
 def _readable(key: str) -> str:
     return repr(key.strip("\0").replace("\0", "~"))
 
 
-def _field(record: object, path: str) -> str | int:
-    value = record
-    for name in path.split("."):
-        value = getattr(value, name)
-    return cast("str | int", value)
-
-
 def _parts(parts: Sequence[str | int]) -> Parts:
-    return tuple([f"{part:0{DIGITS}d}" if isinstance(part, int) else str(part) for part in parts])
+    return tuple([part if type(part) is str else _part(part) for part in parts])
+
+
+def _part(part: str | int) -> str:
+    return f"{part:0{DIGITS}d}" if isinstance(part, int) else str(part)
