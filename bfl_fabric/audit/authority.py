@@ -182,9 +182,10 @@ def _may_retire(transaction: Transaction, roles: RoleTerms) -> bool:
 
 
 def _roles(history: History, transaction: Transaction) -> RoleTerms | None:
-    task_id = field_of(transaction.request, "task_id")
-    if transaction.name == "task:Create" and isinstance(transaction.request, dict):
-        task_id = field_of(transaction.request.get("spec"), "task_id")
+    request = history.request(transaction)
+    task_id = field_of(request, "task_id")
+    if transaction.name == "task:Create" and isinstance(request, dict):
+        task_id = field_of(request.get("spec"), "task_id")
     task = history.find(Task, task_id) if task_id else None
     return None if task is None else task.value.spec.roles
 

@@ -2,7 +2,7 @@
 
 Decides which keys the contract's state may hold and what lies under them. A key or value that is not one of these
 is a failure: state that no rule accounts for is never passed over. Whether the records make sense together is
-left to the checks. It is in memory and never forgets, so equal texts are kept once and bytes not at all.
+left to the checks. It never forgets: records are in memory, where equal texts are kept once, and requests in a spool.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import sys
+from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from bfl_chaincode.api import canonical, records
 from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_fabric.audit.findings import Check, Findings, Place
+from bfl_fabric.fabric.spool import Spool
 
 T = TypeVar("T")
 
@@ -100,15 +102,14 @@ class Sender(NamedTuple):
 class Transaction(NamedTuple):
     """A valid transaction of the contract: the `order`-th of the ledger, sent by the holder of a certificate.
 
-    `name` is `contract:Name`, `request` its one argument, `at` its moment; `types` are the object types of the keys
-    that it wrote, "" among them for a key that is none of the contract's.
+    `name` is `contract:Name`, `at` its moment; its one argument, the request, is kept by the history. `types` are the
+    object types of the keys that it wrote, "" among them for a key that is none of the contract's.
     """
 
     order: int
     transaction_id: str
     block: int
     name: str
-    request: Json
     at: int
     sender: Sender
     types: frozenset[str]
@@ -156,27 +157,38 @@ Parts: TypeAlias = tuple[str, ...]
 class _Key:
     """Everything that ever happened under one key, most often one writing."""
 
-    versions: list[Recorded[Any]]
+    first: Recorded[Any]
+    later: list[Recorded[Any]] | None = None
     deletions: tuple[int, ...] = ()
+
+    @property
+    def versions(self) -> Sequence[Recorded[Any]]:
+        return (self.first, *self.later) if self.later else (self.first,)
+
+    def append(self, version: Recorded[Any]) -> None:
+        if self.later is None:
+            self.later = []
+        self.later.append(version)
 
     def before(self, order: int) -> Recorded[Any] | None:
         """Return what stood here just before transaction number `order`."""
-        last = self.versions[-1]
+        last = self.later[-1] if self.later else self.first
         if last.transaction.order < order and not self.deletions:
             return last
-        place = bisect_left(self.versions, order, key=attrgetter("order"))
+        versions = self.versions
+        place = bisect_left(versions, order, key=attrgetter("order"))
         if not place:
             return None
-        found = self.versions[place - 1]
+        found = versions[place - 1]
         gone = bisect_left(self.deletions, order)
         return None if gone and self.deletions[gone - 1] > found.order else found
 
     def written_in(self, order: int) -> Recorded[Any]:
         """Return what transaction number `order` wrote here, which it did."""
-        first = self.versions[0]
-        if first.transaction.order == order:
-            return first
-        return self.versions[bisect_left(self.versions, order, key=attrgetter("order"))]
+        if self.later is None:
+            return self.first
+        versions = self.versions
+        return versions[bisect_left(versions, order, key=attrgetter("order"))]
 
 
 class History:
@@ -188,12 +200,16 @@ class History:
         self._keys: dict[type, dict[Parts, _Key]] = defaultdict(dict)
         self._ordered: dict[type, list[Parts]] = defaultdict(list)
         self._unordered: set[type] = set()
-        self._written: list[tuple[_Key, ...]] = []
+        self._written: list[_Key] = []
+        self._written_from = array("Q")
+        self._requests = array("Q")
+        self._spool = Spool()
 
-    def apply(self, transaction: Transaction, writes: Writes, findings: Findings) -> None:
-        """Take in the next valid transaction and what it wrote."""
+    def apply(self, transaction: Transaction, request: bytes, writes: Writes, findings: Findings) -> None:
+        """Take in the next valid transaction, what it asked for in JSON, and what it wrote. Raises StorageFull."""
         self.transactions.append(transaction)
-        self._written.append(())
+        self._requests.append(self._spool.put(request))
+        self._written_from.append(len(self._written))
         for key, value in writes:
             try:
                 self._write(transaction, key, value)
@@ -225,11 +241,19 @@ class History:
         for key in self._matching(kind, prefix):
             yield key.versions
 
+    def request(self, transaction: Transaction) -> Json:
+        """Return what a transaction asked for."""
+        request: Json = json.loads(self._spool.get(self._requests[transaction.order]))
+        return request
+
     def written(self, transaction: Transaction) -> Iterator[tuple[Any, Any]]:
         """Yield each record that a transaction wrote, with the one that it replaced, None for a new one."""
-        for key in self._written[transaction.order]:
-            before = key.before(transaction.order)
-            yield key.written_in(transaction.order).value, None if before is None else before.value
+        order = transaction.order
+        last = order + 1 == len(self._written_from)
+        end = len(self._written) if last else self._written_from[order + 1]
+        for key in self._written[self._written_from[order] : end]:
+            before = key.before(order)
+            yield key.written_in(order).value, None if before is None else before.value
 
     def _matching(self, kind: type, prefix: Sequence[str | int]) -> list[_Key]:
         """Return what lies under the keys that begin with these parts, in key order."""
@@ -245,11 +269,11 @@ class History:
     def _add_version(self, kind: type, parts: Parts, recorded: Recorded[Any]) -> _Key:
         key = self._keys[kind].get(parts)
         if key is None:
-            key = self._keys[kind][parts] = _Key([recorded])
+            key = self._keys[kind][parts] = _Key(recorded)
             self._ordered[kind].append(parts)
             self._unordered.add(kind)
         elif kind in _REWRITTEN:
-            key.versions.append(recorded)
+            key.append(recorded)
         else:
             raise NotCanonical(f"a {kind.__name__} is written once, and here a second time")
         return key
@@ -266,8 +290,7 @@ class History:
         record = _read_record(kind, value)
         if parts != _parts([field(record) for field in fields]):
             raise NotCanonical("the record under it belongs to another key")
-        written = self._add_version(kind, parts, Recorded(record, transaction))
-        self._written[-1] = (*self._written[-1], written)
+        self._written.append(self._add_version(kind, parts, Recorded(record, transaction)))
 
     def _delete(self, kind: type, parts: Parts, transaction: Transaction) -> None:
         if kind not in _DELETED:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
@@ -27,6 +27,8 @@ from bfl_chaincode.api.records import (
 )
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Transaction
+
+Request: TypeAlias = Mapping[str, Json]
 
 ELSEWHERE = frozenset({(Round, "direction_digest"), (Entry, "amount"), (ScoreSheet, "scores")})
 """Request fields that mean something else in this kind of record; other checks know what."""
@@ -69,26 +71,30 @@ def check_requests(history: History, findings: Findings) -> None:
     """Hold every written record against the request, the moment and the record before it."""
     for transaction in history.transactions:
         findings.count(Check.REQUESTS)
+        asked = history.request(transaction)
+        request = asked if isinstance(asked, dict) else {}
         for record, before in history.written(transaction):
-            for problem in _problems(transaction, record, before):
+            for problem in _problems(transaction, request, record, before):
                 text = f"{transaction.name} wrote a {type(record).__name__} whose {problem}"
                 findings.fail(Check.REQUESTS, text, transaction.place)
 
 
-def _problems(transaction: Transaction, record: Any, before: Any) -> list[str]:
+def _problems(transaction: Transaction, request: Request, record: Any, before: Any) -> list[str]:
+    kind: Any = type(record)
     stated = to_json(record)
-    written = {**_left_out(type(record)), **stated}
+    written = {**_left_out(kind), **stated}
     return [
-        *_not_as_asked(transaction, record, written),
-        *_not_asked_for(transaction, record, stated),
+        *_not_as_asked(transaction, request, record, written),
+        *_not_asked_for(request, record, stated),
         *_not_as_dated(transaction, written, before),
         *_not_as_before(transaction, written, record, before),
         *_not_as_named(transaction, record),
     ]
 
 
-def _not_as_asked(transaction: Transaction, record: Any, written: Mapping[str, Json]) -> list[str]:
-    request = _fields(transaction)
+def _not_as_asked(
+    transaction: Transaction, request: Request, record: Any, written: Mapping[str, Json]
+) -> list[str]:
     if transaction.name == "federation:Found" and isinstance(record, Organization):
         request = _of_organization(request, record.msp_id)
     problems = [
@@ -101,19 +107,15 @@ def _not_as_asked(transaction: Transaction, record: Any, written: Mapping[str, J
     return problems
 
 
-def _not_asked_for(transaction: Transaction, record: Any, stated: Mapping[str, Json]) -> list[str]:
+def _not_asked_for(request: Request, record: Any, stated: Mapping[str, Json]) -> list[str]:
     return [
         f"{name} was not asked for"
         for name in OPTIONAL.get(type(record), ())
-        if name in stated and name not in _fields(transaction)
+        if name in stated and name not in request
     ]
 
 
-def _fields(transaction: Transaction) -> Mapping[str, Json]:
-    return transaction.request if isinstance(transaction.request, dict) else {}
-
-
-def _of_organization(request: Mapping[str, Json], msp_id: str) -> dict[str, Json]:
+def _of_organization(request: Request, msp_id: str) -> Request:
     listed = request.get("organizations")
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, dict) and one.get("msp_id") == msp_id:

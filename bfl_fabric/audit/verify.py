@@ -84,9 +84,9 @@ def verify_run(
 ) -> AuditReport:
     """Audit a channel's blocks, from the first on, and the blobs that they name.
 
-    Never raises for what it finds: everything wrong is a failure in the report. Raises WorkerFailed when a process
-    that checks signatures is lost. A broken block ends the reading of the chain; what came before it, and the blobs,
-    are checked nevertheless.
+    Never raises for what it finds: everything wrong is a failure in the report. A broken block ends the reading of the
+    chain; what came before it, and the blobs, are checked nevertheless. Raises WorkerFailed when a process that checks
+    signatures is lost, StorageFull when there is no room for temporary files.
     """
     chosen = options or AuditOptions()
     findings = Findings(progress=progress)

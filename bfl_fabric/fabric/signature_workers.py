@@ -130,16 +130,16 @@ class _Worker:
             self._take_answer()
         fresh: list[bytes] = []
         claims = []
-        for creator, digest, signature in signatures:
-            key = public_key_of(creator)
-            if not key or len(signature) > LONGEST_SIGNATURE:
-                claims.append((NO_KEY, digest, b""))
+        for one in signatures:
+            key = public_key_of(one.creator)
+            if not key or len(one.signature) > LONGEST_SIGNATURE:
+                claims.append((NO_KEY, one.digest, b""))
                 continue
             number = self._numbers.get(key)
             if number is None:
                 number = self._numbers[key] = len(self._numbers)
                 fresh.append(key)
-            claims.append((number, digest, signature))
+            claims.append((number, one.digest, one.signature))
         try:
             _write(self.process, pack_batch(fresh, claims))
         except OSError as error:

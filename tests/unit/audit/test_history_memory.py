@@ -40,12 +40,11 @@ def apply_receipt(history: History, number: int, findings: Findings) -> None:
         transaction_id=identifier,
         block=number // 14,
         name="round:AcknowledgeUpload",
-        request=shared(canonical.parse(canonical.dump(request))),  # type: ignore[arg-type]
         at=number,
         sender=SENDER,
         types=types_of(writes),
     )
-    history.apply(transaction, writes, findings)
+    history.apply(transaction, canonical.dump(request), writes, findings)
 
 
 def held_bytes() -> float:
