@@ -33,8 +33,12 @@ def check_accounts(history: History, findings: Findings) -> None:
     balances: dict[str, int] = defaultdict(int)
     for transaction in history.transactions:
         entries = booked.get(transaction.order, [])
-        _check_form(entries, transaction, findings)
-        _check_movement(history, transaction, entries, balances, findings)
+        if not entries and transaction.name not in KINDS:
+            continue
+        request = history.request(transaction)
+        _check_form(entries, transaction, request, findings)
+        expected = _expected(history, transaction, request, balances)
+        _check_movement(transaction, entries, expected, findings)
         for entry in entries:
             balances[entry.value.account] += entry.value.amount
         for account in sorted({entry.value.account for entry in entries} - {MINT}):
@@ -43,7 +47,9 @@ def check_accounts(history: History, findings: Findings) -> None:
                 findings.fail(Check.ENTRIES, text, transaction.place)
 
 
-def _check_form(entries: Sequence[Recorded[Entry]], transaction: Transaction, findings: Findings) -> None:
+def _check_form(
+    entries: Sequence[Recorded[Entry]], transaction: Transaction, request: Json, findings: Findings
+) -> None:
     findings.count(Check.ENTRIES, len(entries))
     if not entries:
         return
@@ -52,7 +58,7 @@ def _check_form(entries: Sequence[Recorded[Entry]], transaction: Transaction, fi
         (one.transaction_id, one.booked_at) != (transaction.transaction_id, transaction.at) for one in records
     ):
         findings.fail(Check.ENTRIES, "an entry names another transaction or moment", transaction.place)
-    reference = _reference(transaction)
+    reference = _reference(transaction, request)
     if any((one.kind, one.reference) != (KINDS.get(transaction.name), reference) for one in records):
         text = f"an entry is not booked as {KINDS.get(transaction.name)} for {reference!r}"
         findings.fail(Check.ENTRIES, text, transaction.place)
@@ -65,13 +71,11 @@ def _check_form(entries: Sequence[Recorded[Entry]], transaction: Transaction, fi
 
 
 def _check_movement(
-    history: History,
     transaction: Transaction,
     entries: Sequence[Recorded[Entry]],
-    balances: Mapping[str, int],
+    expected: Mapping[str, int],
     findings: Findings,
 ) -> None:
-    expected = _expected(history, transaction, balances)
     found: dict[str, int] = defaultdict(int)
     for entry in entries:
         found[entry.value.account] += entry.value.amount
@@ -84,16 +88,18 @@ def _check_movement(
             findings.fail(Check.ENTRIES, text, transaction.place)
 
 
-def _expected(history: History, transaction: Transaction, balances: Mapping[str, int]) -> Mapping[str, int]:
-    task_id, amount = field_of(transaction.request, "task_id"), _amount(transaction.request)
+def _expected(
+    history: History, transaction: Transaction, request: Json, balances: Mapping[str, int]
+) -> Mapping[str, int]:
+    task_id, amount = field_of(request, "task_id"), _amount(request)
     pool = f"pool:{task_id}"
     match transaction.name:
         case "reward:Mint":
-            return {MINT: -amount, f"org:{field_of(transaction.request, 'msp_id')}": amount}
+            return {MINT: -amount, f"org:{field_of(request, 'msp_id')}": amount}
         case "reward:Fund":
             return {f"org:{_payer(history, task_id)}": -amount, pool: amount}
         case "reward:Settle":
-            return _paid(history, transaction, pool)
+            return _paid(history, transaction, task_id)
         case "task:Close" | "task:Abandon":
             left = balances.get(pool, 0)
             return {pool: -left, f"org:{_payer(history, task_id)}": left} if left else {}
@@ -101,18 +107,19 @@ def _expected(history: History, transaction: Transaction, balances: Mapping[str,
             return {}
 
 
-def _reference(transaction: Transaction) -> str:
+def _reference(transaction: Transaction, request: Json) -> str:
     """Return what the entries of a transaction refer to."""
-    if transaction.name == "reward:Settle" and isinstance(transaction.request, dict):
-        return f"round {transaction.request.get('round')}"
+    if transaction.name == "reward:Settle" and isinstance(request, dict):
+        return f"round {request.get('round')}"
     if transaction.name in ("task:Close", "task:Abandon"):
-        return field_of(transaction.request, "task_id")
-    return field_of(transaction.request, "reference")
+        return field_of(request, "task_id")
+    return field_of(request, "reference")
 
 
-def _paid(history: History, transaction: Transaction, pool: str) -> Mapping[str, int]:
+def _paid(history: History, transaction: Transaction, task_id: str) -> Mapping[str, int]:
     moved: dict[str, int] = defaultdict(int)
-    for settlement in history.current(Settlement, field_of(transaction.request, "task_id")):
+    pool = f"pool:{task_id}"
+    for settlement in history.current(Settlement, task_id):
         if settlement.transaction is transaction:
             for line in settlement.value.payouts:
                 moved[f"participant:{line.participant_id}"] += line.amount

@@ -47,6 +47,11 @@ class Right:
     home: Home = Home.ANY
     role: NodeRole | None = None
 
+    @property
+    def asks_for_roles(self) -> bool:
+        """Whether it depends on which organization does what in the task."""
+        return self.home is not Home.ANY or self.sender in (Sender.ENDER, Sender.RETIRER)
+
 
 def _role(writes: str, home: Home, role: NodeRole) -> Right:
     return Right(frozenset(writes.split()), Sender.ROLE, home, role)
@@ -132,7 +137,7 @@ def _problem(history: History, transaction: Transaction, right: Right) -> str | 
         return f"{transaction.common_name} is a {transaction.ou}"
     if transaction.name != "federation:Found" and not _is_member(history, transaction):
         return f"{transaction.msp_id} was no active member of the federation"
-    roles = _roles(history, transaction)
+    roles = _roles(history, transaction) if right.asks_for_roles else None
     if right.home is not Home.ANY and (roles is None or not _at_home(right.home, roles, transaction.msp_id)):
         return f"{transaction.msp_id} is not the organization that does this"
     return _unfit(history, transaction, right, roles)
@@ -177,9 +182,10 @@ def _may_retire(transaction: Transaction, roles: RoleTerms) -> bool:
 
 
 def _roles(history: History, transaction: Transaction) -> RoleTerms | None:
-    task_id = field_of(transaction.request, "task_id")
-    if transaction.name == "task:Create" and isinstance(transaction.request, dict):
-        task_id = field_of(transaction.request.get("spec"), "task_id")
+    request = history.request(transaction)
+    task_id = field_of(request, "task_id")
+    if transaction.name == "task:Create" and isinstance(request, dict):
+        task_id = field_of(request.get("spec"), "task_id")
     task = history.find(Task, task_id) if task_id else None
     return None if task is None else task.value.spec.roles
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeAlias
 
+from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
     Ceremony,
     CeremonyStatus,
@@ -164,11 +165,12 @@ def _check_step(history: History, step: Recorded[Step], findings: Findings) -> N
     if ceremony is None or ceremony.value.status is not CeremonyStatus.OPEN:
         findings.fail(Check.CEREMONIES, f"{name} came while the ceremony was not open", step.place)
         return
-    for problem in _step_problems(step, ceremony.value, said_before(history, step.order, ceremony.value)):
+    said = said_before(history, step.order, ceremony.value)
+    for problem in _step_problems(step, history.request(step.transaction), ceremony.value, said):
         findings.fail(Check.CEREMONIES, f"{name} {problem}", step.place)
 
 
-def _step_problems(step: Recorded[Step], ceremony: Ceremony, said: Said) -> list[str]:
+def _step_problems(step: Recorded[Step], request: Json, ceremony: Ceremony, said: Said) -> list[str]:
     record, members = step.value, frozenset(ceremony.members)
     found = []
     if record.msp_id != step.transaction.msp_id:
@@ -179,7 +181,7 @@ def _step_problems(step: Recorded[Step], ceremony: Ceremony, said: Said) -> list
         case KeyReveal():
             if not members <= said.committed.keys():
                 found.append("came before all had committed")
-            if field_of(step.transaction.request, "share_digest") != said.committed.get(record.msp_id):
+            if field_of(request, "share_digest") != said.committed.get(record.msp_id):
                 found.append("shows another share than was committed")
         case KeyConfirmation():
             if not members <= said.revealed:

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bfl_chaincode.api import canonical
-from bfl_chaincode.api.canonical import Json, NotCanonical
+from bfl_chaincode.api.canonical import NotCanonical
 from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.api.records import from_json
 from bfl_fabric.audit.findings import Check, Findings, Place
-from bfl_fabric.audit.history import History, Sender, Transaction, Writes, shared, types_of
-from bfl_fabric.errors import AuditFailed, BflError, WorkerFailed
+from bfl_fabric.audit.history import History, Sender, Transaction, Writes, types_of
+from bfl_fabric.errors import AuditFailed, BflError, StorageFull, WorkerFailed
 from bfl_fabric.fabric.envelopes import Action, ParsedTransaction
 from bfl_fabric.fabric.identity import Identity
 from bfl_fabric.fabric.signature_workers import signature_checks
@@ -51,7 +51,7 @@ def read_chain(
     """Verify the blocks from the first on and replay them; stop at the first that is not as it must be.
 
     The signatures of a long chain are checked by so many processes, by default one per core. Raises WorkerFailed
-    when one is lost: that says nothing about the chain.
+    when one is lost, StorageFull when there is no room for temporary files: that says nothing about the chain.
     """
     with signature_checks(workers) as checks:
         reader, verifier = _Reader(chaincode, findings), ChainVerifier(genesis_digest, checks)
@@ -63,7 +63,7 @@ def read_chain(
                     Check.SIGNATURES, verifier.counts.signatures - findings.counts[Check.SIGNATURES]
                 )
                 reader.take_block(block)
-        except WorkerFailed:
+        except (WorkerFailed, StorageFull):
             raise
         except BflError as error:
             findings.fail(Check.BLOCKS, str(error), Place(verifier.height))
@@ -96,13 +96,15 @@ class _Reader:
         history = self.chain.history
         try:
             position = (len(history.transactions), block)
-            taken = _transaction(position, transaction, action.arguments, writes)
+            arguments = action.arguments
+            taken = _transaction(position, transaction, arguments, writes)
+            request = _request(taken.name, arguments)
             _check_event(taken, action)
         except (NotCanonical, BflError) as error:
             place = Place(block, transaction.transaction_id)
             self._findings.fail(Check.RECORDS, str(error), place)
         else:
-            history.apply(taken, writes, self._findings)
+            history.apply(taken, request, writes, self._findings)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -119,20 +121,21 @@ def _transaction(
     name = sys.intern(arguments[0].decode("utf-8", "replace")) if arguments else ""
     return Transaction(
         order=position[0],
-        transaction_id=sys.intern(transaction.transaction_id),
+        transaction_id=transaction.transaction_id,
         block=position[1],
         name=name,
-        request=_request(name, arguments),
         at=transaction.timestamp_ms,
         sender=_sender(transaction.creator),
         types=types_of(writes),
     )
 
 
-def _request(name: str, arguments: tuple[bytes, ...]) -> Json:
+def _request(name: str, arguments: tuple[bytes, ...]) -> bytes:
+    """Return the one argument, which is JSON with one reading only. Raises AuditFailed, NotCanonical."""
     if len(arguments) != 2:
         raise AuditFailed(f"{name} has {len(arguments) - 1} arguments, not one")
-    return shared(canonical.parse(arguments[1]))
+    canonical.parse(arguments[1])
+    return arguments[1]
 
 
 def _check_event(transaction: Transaction, action: Action) -> None:

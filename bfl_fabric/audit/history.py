@@ -2,13 +2,16 @@
 
 Decides which keys the contract's state may hold and what lies under them. A key or value that is not one of these
 is a failure: state that no rule accounts for is never passed over. Whether the records make sense together is
-left to the checks. It is in memory and never forgets, so equal texts are kept once and bytes not at all.
+left to the checks. It never forgets: records are in memory, where equal texts are kept once, and requests in a spool.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import sys
+from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +22,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from bfl_chaincode.api import canonical, records
 from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_fabric.audit.findings import Check, Findings, Place
+from bfl_fabric.fabric.spool import Spool
 
 T = TypeVar("T")
 
@@ -77,6 +81,10 @@ _REWRITTEN = frozenset(
 
 _DELETED = frozenset({records.Registration})
 
+_READERS = {
+    object_type: (kind, tuple(map(attrgetter, fields))) for object_type, (kind, fields) in LAYOUT.items()
+}
+
 
 Writes: TypeAlias = Sequence[tuple[str, bytes | None]]
 """What a transaction wrote: keys, and values or None for a deletion."""
@@ -91,19 +99,17 @@ class Sender(NamedTuple):
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """A valid transaction of the contract: the `order`-th of the ledger, sent by the holder of a certificate.
 
-    `name` is `contract:Name`, `request` its one argument, `at` its moment; `types` are the object types of the keys
-    that it wrote, "" among them for a key that is none of the contract's.
+    `name` is `contract:Name`, `at` its moment; its one argument, the request, is kept by the history. `types` are the
+    object types of the keys that it wrote, "" among them for a key that is none of the contract's.
     """
 
     order: int
     transaction_id: str
     block: int
     name: str
-    request: Json
     at: int
     sender: Sender
     types: frozenset[str]
@@ -129,8 +135,7 @@ class Transaction:
         return Place(self.block, self.transaction_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded(Generic[T]):
+class Recorded(NamedTuple, Generic[T]):
     """A record and the transaction that wrote it."""
 
     value: T
@@ -152,21 +157,38 @@ Parts: TypeAlias = tuple[str, ...]
 class _Key:
     """Everything that ever happened under one key, most often one writing."""
 
-    versions: list[Recorded[Any]]
+    first: Recorded[Any]
+    later: list[Recorded[Any]] | None = None
     deletions: tuple[int, ...] = ()
+
+    @property
+    def versions(self) -> Sequence[Recorded[Any]]:
+        return (self.first, *self.later) if self.later else (self.first,)
+
+    def append(self, version: Recorded[Any]) -> None:
+        if self.later is None:
+            self.later = []
+        self.later.append(version)
 
     def before(self, order: int) -> Recorded[Any] | None:
         """Return what stood here just before transaction number `order`."""
-        place = bisect_left(self.versions, order, key=attrgetter("order"))
+        last = self.later[-1] if self.later else self.first
+        if last.transaction.order < order and not self.deletions:
+            return last
+        versions = self.versions
+        place = bisect_left(versions, order, key=attrgetter("order"))
         if not place:
             return None
-        found = self.versions[place - 1]
+        found = versions[place - 1]
         gone = bisect_left(self.deletions, order)
         return None if gone and self.deletions[gone - 1] > found.order else found
 
     def written_in(self, order: int) -> Recorded[Any]:
         """Return what transaction number `order` wrote here, which it did."""
-        return self.versions[bisect_left(self.versions, order, key=attrgetter("order"))]
+        if self.later is None:
+            return self.first
+        versions = self.versions
+        return versions[bisect_left(versions, order, key=attrgetter("order"))]
 
 
 class History:
@@ -178,12 +200,16 @@ class History:
         self._keys: dict[type, dict[Parts, _Key]] = defaultdict(dict)
         self._ordered: dict[type, list[Parts]] = defaultdict(list)
         self._unordered: set[type] = set()
-        self._written: list[tuple[_Key, ...]] = []
+        self._written: list[_Key] = []
+        self._written_from = array("Q")
+        self._requests = array("Q")
+        self._spool = Spool()
 
-    def apply(self, transaction: Transaction, writes: Writes, findings: Findings) -> None:
-        """Take in the next valid transaction and what it wrote."""
+    def apply(self, transaction: Transaction, request: bytes, writes: Writes, findings: Findings) -> None:
+        """Take in the next valid transaction, what it asked for in JSON, and what it wrote. Raises StorageFull."""
         self.transactions.append(transaction)
-        self._written.append(())
+        self._requests.append(self._spool.put(request))
+        self._written_from.append(len(self._written))
         for key, value in writes:
             try:
                 self._write(transaction, key, value)
@@ -215,11 +241,19 @@ class History:
         for key in self._matching(kind, prefix):
             yield key.versions
 
+    def request(self, transaction: Transaction) -> Json:
+        """Return what a transaction asked for."""
+        request: Json = json.loads(self._spool.get(self._requests[transaction.order]))
+        return request
+
     def written(self, transaction: Transaction) -> Iterator[tuple[Any, Any]]:
         """Yield each record that a transaction wrote, with the one that it replaced, None for a new one."""
-        for key in self._written[transaction.order]:
-            before = key.before(transaction.order)
-            yield key.written_in(transaction.order).value, None if before is None else before.value
+        order = transaction.order
+        last = order + 1 == len(self._written_from)
+        end = len(self._written) if last else self._written_from[order + 1]
+        for key in self._written[self._written_from[order] : end]:
+            before = key.before(order)
+            yield key.written_in(order).value, None if before is None else before.value
 
     def _matching(self, kind: type, prefix: Sequence[str | int]) -> list[_Key]:
         """Return what lies under the keys that begin with these parts, in key order."""
@@ -235,11 +269,11 @@ class History:
     def _add_version(self, kind: type, parts: Parts, recorded: Recorded[Any]) -> _Key:
         key = self._keys[kind].get(parts)
         if key is None:
-            key = self._keys[kind][parts] = _Key([recorded])
+            key = self._keys[kind][parts] = _Key(recorded)
             self._ordered[kind].append(parts)
             self._unordered.add(kind)
         elif kind in _REWRITTEN:
-            key.versions.append(recorded)
+            key.append(recorded)
         else:
             raise NotCanonical(f"a {kind.__name__} is written once, and here a second time")
         return key
@@ -249,17 +283,14 @@ class History:
         if object_type == DIGEST_INDEX:
             self._index(transaction, parts, value)
             return
-        kind, fields = LAYOUT[object_type]
+        kind, fields = _READERS[object_type]
         if value is None:
             self._delete(kind, parts, transaction)
             return
-        record: Any = records.from_json(kind, shared(canonical.parse(value)))
-        if canonical.dump(records.to_json(record)) != value:
-            raise NotCanonical("it is not the record's canonical form")
-        if parts != _parts([_field(record, path) for path in fields]):
+        record = _read_record(kind, value)
+        if parts != _parts([field(record) for field in fields]):
             raise NotCanonical("the record under it belongs to another key")
-        written = self._add_version(kind, parts, Recorded(record, transaction))
-        self._written[-1] = (*self._written[-1], written)
+        self._written.append(self._add_version(kind, parts, Recorded(record, transaction)))
 
     def _delete(self, kind: type, parts: Parts, transaction: Transaction) -> None:
         if kind not in _DELETED:
@@ -279,19 +310,23 @@ class History:
 
 def types_of(writes: Writes) -> frozenset[str]:
     """Return the object types of the keys that were written, "" among them for one that is no composite key."""
-    return _one_of_each(frozenset(type_of(key) for key, _ in writes))
+    return _one_of_each(frozenset([type_of(key) for key, _ in writes]))
 
 
 def shared(value: Json) -> Json:
     """Return a value in which every text is the one object that stands for all equal ones, to save memory."""
-    intern = sys.intern
-    if type(value) is dict:
-        return {
-            intern(name): intern(item) if type(item) is str else shared(item) for name, item in value.items()
-        }
-    if type(value) is list:
-        return [shared(item) for item in value]
-    return intern(value) if type(value) is str else value
+    intern, kind = sys.intern, type(value)
+    if kind is str:
+        return intern(cast("str", value))
+    if kind is dict:
+        items = cast("dict[str, Json]", value).items()
+        return {intern(name): shared(item) if type(item) in _WITH_TEXT else item for name, item in items}
+    if kind is list:
+        return [shared(item) for item in cast("list[Json]", value)]
+    return value
+
+
+_WITH_TEXT = (str, dict, list)
 
 
 @functools.lru_cache(maxsize=256)
@@ -301,14 +336,12 @@ def _one_of_each(types: frozenset[str]) -> frozenset[str]:
 
 def type_of(key: str) -> str:
     """Return the object type of a composite key, "" when it is none."""
-    try:
-        return _split(key)[0]
-    except NotCanonical:
-        return ""
+    object_type = key[1 : key.find("\0", 1)] if _is_composite(key) else ""
+    return object_type if object_type in LAYOUT or object_type == DIGEST_INDEX else ""
 
 
 def _split(key: str) -> tuple[str, Parts]:
-    if len(key) < 3 or not key.startswith("\0") or not key.endswith("\0"):
+    if not _is_composite(key):
         raise NotCanonical("it is not a composite key")
     object_type, *parts = key[1:-1].split("\0")
     if object_type not in LAYOUT and object_type != DIGEST_INDEX:
@@ -316,16 +349,30 @@ def _split(key: str) -> tuple[str, Parts]:
     return object_type, tuple(map(sys.intern, parts))
 
 
+def _is_composite(key: str) -> bool:
+    return len(key) > 2 and key[0] == key[-1] == "\0"
+
+
+def _read_record(kind: type, value: bytes) -> Any:
+    """Read a record that must stand in its canonical form. Raises NotCanonical.
+
+    What comes out in the same bytes again needs no other check; only of what does not is it asked what is wrong.
+    """
+    with contextlib.suppress(ValueError, RecursionError):
+        record: Any = records.from_json(kind, shared(json.loads(value.decode())))
+        if canonical.dump(records.to_json(record)) == value:
+            return record
+    records.from_json(kind, canonical.parse(value))
+    raise NotCanonical("it is not the record's canonical form")
+
+
 def _readable(key: str) -> str:
     return repr(key.strip("\0").replace("\0", "~"))
 
 
-def _field(record: object, path: str) -> str | int:
-    value = record
-    for name in path.split("."):
-        value = getattr(value, name)
-    return cast("str | int", value)
-
-
 def _parts(parts: Sequence[str | int]) -> Parts:
-    return tuple([f"{part:0{DIGITS}d}" if isinstance(part, int) else str(part) for part in parts])
+    return tuple([part if type(part) is str else _part(part) for part in parts])
+
+
+def _part(part: str | int) -> str:
+    return f"{part:0{DIGITS}d}" if isinstance(part, int) else str(part)

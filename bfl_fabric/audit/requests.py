@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
@@ -27,6 +27,8 @@ from bfl_chaincode.api.records import (
 )
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.audit.history import History, Transaction
+
+Request: TypeAlias = Mapping[str, Json]
 
 ELSEWHERE = frozenset({(Round, "direction_digest"), (Entry, "amount"), (ScoreSheet, "scores")})
 """Request fields that mean something else in this kind of record; other checks know what."""
@@ -54,6 +56,8 @@ CHANGED: Mapping[str, tuple[type, frozenset[str]]] = {
 }
 """What a transaction changes in a record that it replaces; rounds have a table of their own in `phases`."""
 
+_MEMBERS = (Organization, Participant)
+
 ACTIVE: Mapping[str, bool] = {
     "federation:Found": True,
     "federation:AdmitOrganization": True,
@@ -67,24 +71,30 @@ def check_requests(history: History, findings: Findings) -> None:
     """Hold every written record against the request, the moment and the record before it."""
     for transaction in history.transactions:
         findings.count(Check.REQUESTS)
+        asked = history.request(transaction)
+        request = asked if isinstance(asked, dict) else {}
         for record, before in history.written(transaction):
-            for problem in _problems(transaction, record, before):
+            for problem in _problems(transaction, request, record, before):
                 text = f"{transaction.name} wrote a {type(record).__name__} whose {problem}"
                 findings.fail(Check.REQUESTS, text, transaction.place)
 
 
-def _problems(transaction: Transaction, record: Any, before: Any) -> list[str]:
-    written = _whole(record)
+def _problems(transaction: Transaction, request: Request, record: Any, before: Any) -> list[str]:
+    kind: Any = type(record)
+    stated = to_json(record)
+    written = {**_left_out(kind), **stated}
     return [
-        *_not_as_asked(transaction, record, written),
+        *_not_as_asked(transaction, request, record, written),
+        *_not_asked_for(request, record, stated),
         *_not_as_dated(transaction, written, before),
-        *_not_as_before(transaction, record, before),
+        *_not_as_before(transaction, written, record, before),
         *_not_as_named(transaction, record),
     ]
 
 
-def _not_as_asked(transaction: Transaction, record: Any, written: Mapping[str, Json]) -> list[str]:
-    request = transaction.request if isinstance(transaction.request, dict) else {}
+def _not_as_asked(
+    transaction: Transaction, request: Request, record: Any, written: Mapping[str, Json]
+) -> list[str]:
     if transaction.name == "federation:Found" and isinstance(record, Organization):
         request = _of_organization(request, record.msp_id)
     problems = [
@@ -92,17 +102,20 @@ def _not_as_asked(transaction: Transaction, record: Any, written: Mapping[str, J
         for name, asked in request.items()
         if name in written and (type(record), name) not in ELSEWHERE and written[name] != asked
     ]
-    problems += [
-        f"{name} was not asked for"
-        for name in OPTIONAL.get(type(record), ())
-        if name not in request and name in to_json(record)
-    ]
     if isinstance(record, ScoreSheet) and _sorted(request.get("scores")) != written["scores"]:
         problems.append("scores are not those that were sent")
     return problems
 
 
-def _of_organization(request: Mapping[str, Json], msp_id: str) -> dict[str, Json]:
+def _not_asked_for(request: Request, record: Any, stated: Mapping[str, Json]) -> list[str]:
+    return [
+        f"{name} was not asked for"
+        for name in OPTIONAL.get(type(record), ())
+        if name in stated and name not in request
+    ]
+
+
+def _of_organization(request: Request, msp_id: str) -> Request:
     listed = request.get("organizations")
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, dict) and one.get("msp_id") == msp_id:
@@ -116,22 +129,29 @@ def _sorted(scores: Json) -> Json:
 
 
 def _not_as_dated(transaction: Transaction, written: Mapping[str, Json], before: Any) -> list[str]:
-    kept = {} if before is None else _whole(before)
+    """Values that are not the transaction's moment were there before; what is no moment yet is 0."""
     return [
         f"{name} is neither the transaction's moment nor kept from before"
-        for name, moment in written.items()
-        if name.endswith("_at") and name not in UNDATED and moment not in (transaction.at, kept.get(name, 0))
+        for name in _moments(tuple(written))
+        if written[name] not in (transaction.at, getattr(before, name, 0))
     ]
 
 
-def _not_as_before(transaction: Transaction, record: Any, before: Any) -> list[str]:
+@functools.lru_cache(maxsize=256)
+def _moments(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name.endswith("_at") and name not in UNDATED)
+
+
+def _not_as_before(
+    transaction: Transaction, written: Mapping[str, Json], record: Any, before: Any
+) -> list[str]:
     kind, changed = CHANGED.get(transaction.name, (None, frozenset()))
     if before is None or type(record) is not kind:
         return []
     kept = _whole(before)
     return [
         f"{name} was changed with it"
-        for name, value in _whole(record).items()
+        for name, value in written.items()
         if name not in changed and value != kept[name]
     ]
 
@@ -155,7 +175,7 @@ def _left_out(kind: Any) -> Mapping[str, Json]:
 def _not_as_named(transaction: Transaction, record: Any) -> list[str]:
     """What follows from the name of the transaction alone."""
     problems = []
-    if isinstance(record, Organization | Participant) and record.active is not ACTIVE.get(transaction.name):
+    if isinstance(record, _MEMBERS) and record.active is not ACTIVE.get(transaction.name):
         problems.append("activity is not what its transaction makes of it")
     if isinstance(record, Participant) and record.msp_id != transaction.msp_id:
         problems.append("organization is not its sender's")

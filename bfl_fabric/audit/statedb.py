@@ -15,6 +15,8 @@ from urllib.parse import quote
 from bfl_fabric.audit.findings import Check, Findings
 from bfl_fabric.fabric.state import ReplayedState
 
+CACHE_KIB = 256
+
 
 def check_state_database(path: Path, state: ReplayedState, height: int, findings: Findings) -> None:
     """Compare every row with the state that the blocks make, and have SQLite check its own file."""
@@ -31,8 +33,10 @@ def check_state_database(path: Path, state: ReplayedState, height: int, findings
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file for reading only."""
-    return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)
+    """Open the file for reading only; it is read once from end to end, so that remembering pages gains nothing."""
+    connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    return connection
 
 
 def _check_integrity(connection: sqlite3.Connection, name: str, findings: Findings) -> None:

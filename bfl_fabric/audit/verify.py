@@ -33,6 +33,7 @@ from bfl_fabric.audit.shared_rounds import SharedRound, check_grants
 from bfl_fabric.audit.statedb import check_state_database
 from bfl_fabric.audit.tasks import check_tasks
 from bfl_fabric.domain.ports import Arithmetic, SchemeProvider
+from bfl_fabric.fabric.collector import rare_collections
 
 Progress = Callable[[Check, int], None]
 """Called whenever a check has looked at more, with how much it has looked at in all."""
@@ -83,19 +84,20 @@ def verify_run(
 ) -> AuditReport:
     """Audit a channel's blocks, from the first on, and the blobs that they name.
 
-    Never raises for what it finds: everything wrong is a failure in the report. Raises WorkerFailed when a process
-    that checks signatures is lost. A broken block ends the reading of
-    the chain; what came before it, and the blobs, are checked nevertheless.
+    Never raises for what it finds: everything wrong is a failure in the report. A broken block ends the reading of the
+    chain; what came before it, and the blobs, are checked nevertheless. Raises WorkerFailed when a process that checks
+    signatures is lost, StorageFull when there is no room for temporary files.
     """
     chosen = options or AuditOptions()
     findings = Findings(progress=progress)
-    chain = read_chain(blocks, genesis_digest, chosen.chaincode, findings, chosen.workers)
-    if chosen.known_block and chosen.known_block not in chain.hashes:
-        text = f"the chain does not hold the known block {chosen.known_block}: blocks were cut off"
-        findings.fail(Check.BLOCKS, text, Place(chain.height))
-    if chosen.state_database is not None:
-        check_state_database(chosen.state_database, chain.state, chain.height, findings)
-    check_history(chain.history, blobs, schemes, arithmetic, findings)
+    with rare_collections():
+        chain = read_chain(blocks, genesis_digest, chosen.chaincode, findings, chosen.workers)
+        if chosen.known_block and chosen.known_block not in chain.hashes:
+            text = f"the chain does not hold the known block {chosen.known_block}: blocks were cut off"
+            findings.fail(Check.BLOCKS, text, Place(chain.height))
+        if chosen.state_database is not None:
+            check_state_database(chosen.state_database, chain.state, chain.height, findings)
+        check_history(chain.history, blobs, schemes, arithmetic, findings)
     return make_report(chain, genesis_digest, chosen, findings)
 
 

@@ -169,10 +169,11 @@ def _checked(
 
 def _verify(chain: LongChain, workers: int) -> tuple[int, int]:
     from bfl_fabric.audit.source import read_block_file
+    from bfl_fabric.fabric.collector import rare_collections
     from bfl_fabric.fabric.signature_workers import signature_checks
     from bfl_fabric.fabric.verifier import ChainVerifier
 
-    with signature_checks(workers) as checks:
+    with rare_collections(), signature_checks(workers) as checks:
         verifier = ChainVerifier(chain.genesis_digest, checks)
         for _ in verifier.verify(read_block_file(chain.blocks)):
             pass
@@ -184,11 +185,13 @@ def _audit(chain: LongChain, workers: int) -> tuple[int, int]:
     from bfl_fabric.audit.findings import Check, Findings
     from bfl_fabric.audit.source import read_block_file
     from bfl_fabric.audit.verify import LEDGER_CHECKS
+    from bfl_fabric.fabric.collector import rare_collections
 
     findings = Findings()
-    found = read_chain(read_block_file(chain.blocks), chain.genesis_digest, "bfl", findings, workers)
-    for check in LEDGER_CHECKS:
-        check(found.history, findings)
+    with rare_collections():
+        found = read_chain(read_block_file(chain.blocks), chain.genesis_digest, "bfl", findings, workers)
+        for check in LEDGER_CHECKS:
+            check(found.history, findings)
     if findings.failures:
         raise AuditFailed(f"the chain of the benchmark is not sound: {findings.failures[0]}")
     return findings.counts[Check.TRANSACTIONS], findings.counts[Check.SIGNATURES]

@@ -33,7 +33,7 @@ from bfl_fabric.fabric.envelopes import Action, HeaderType, ParsedTransaction, V
 from bfl_fabric.fabric.lifecycle import NAMESPACE
 from bfl_fabric.fabric.proposal import Invocation, Proposal
 from bfl_fabric.fabric.rwsets import Height
-from bfl_fabric.fabric.state import Key, ReplayedState, Space, Updates, Versioned
+from bfl_fabric.fabric.state import Key, ReplayedState, Space, Standing, Updates
 from bfl_fabric.fabric.wire import write
 
 
@@ -75,13 +75,13 @@ class _Past:
     heights: dict[tuple[str, str], list[Height]] = field(default_factory=dict)
     transactions: dict[Height, ParsedTransaction] = field(default_factory=dict)
 
-    def find(self, space: Space, key: Key) -> Versioned | None:
+    def find(self, space: Space, key: Key) -> Standing | None:
         return self.state.find(space, key)
 
     def scan(self, namespace: str, start: Key, end: Key) -> Iterator[tuple[Key, Height]]:
         return self.state.scan(namespace, start, end)
 
-    def find_private(self, space: Space, key_hash: Key) -> Versioned | None:
+    def find_private(self, space: Space, key_hash: Key) -> Standing | None:
         return None
 
     def rows(self, namespace: str, start_key: str, end_key: str) -> Iterator[Row]:

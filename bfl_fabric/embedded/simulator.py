@@ -37,7 +37,7 @@ from bfl_fabric.fabric.lifecycle import NAMESPACE
 from bfl_fabric.fabric.policy import Member
 from bfl_fabric.fabric.proposal import Proposal
 from bfl_fabric.fabric.rwsets import Height
-from bfl_fabric.fabric.state import Key, Space, Versioned
+from bfl_fabric.fabric.state import Key, Space, Standing
 from bfl_fabric.fabric.wire import read
 
 T = TypeVar("T")
@@ -50,9 +50,9 @@ class PeerRefused(RuntimeError):
 class PeerState(Protocol):
     """What a simulation reads from: a snapshot, or a state that is being replayed."""
 
-    def find(self, space: Space, key: Key) -> Versioned | None: ...
+    def find(self, space: Space, key: Key) -> Standing | None: ...
 
-    def find_private(self, space: Space, key_hash: Key) -> Versioned | None: ...
+    def find_private(self, space: Space, key_hash: Key) -> Standing | None: ...
 
     def rows(self, namespace: str, start_key: str, end_key: str) -> Iterator[Row]: ...
 
@@ -225,7 +225,7 @@ class SimulationStub(ChaincodeStub):
 
     # --- details --------------------------------------------------------------------------------
 
-    def _read(self, key: str) -> Versioned | None:
+    def _read(self, key: str) -> Standing | None:
         found = self._site.state.find(Space(self._namespace), key.encode())
         self._sets.add_read(self._namespace, key, _height(found))
         return found
@@ -288,15 +288,15 @@ async def _stream(items: Iterable[T]) -> AsyncIterator[T]:
         yield item
 
 
-def _value(found: Versioned | None) -> bytes:
+def _value(found: Standing | None) -> bytes:
     return (found.value or b"") if found else b""
 
 
-def _height(found: Versioned | None) -> Height | None:
+def _height(found: Standing | None) -> Height | None:
     return found.height if found else None
 
 
-def _text(found: Versioned | None) -> str:
+def _text(found: Standing | None) -> str:
     if found is None:
         return "<nil>"
     return f"{{BlockNum: {found.height.block}, TxNum: {found.height.transaction}}}"

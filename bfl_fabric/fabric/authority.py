@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bfl_fabric.errors import ConfigurationError
-from bfl_fabric.fabric.identity import ATTRIBUTES_OID, low_s, subject_values
+from bfl_fabric.fabric.ecdsa import low_s
+from bfl_fabric.fabric.identity import ATTRIBUTES_OID, subject_values
 from bfl_fabric.fabric.keyfiles import private_directory, read_secret, write_secret
 
 CERTIFICATE_FILE = "certificate.pem"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 from fabric_protos.common import configtx_pb2, configuration_pb2, policies_pb2
@@ -63,6 +64,7 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
+_CREATOR = attrgetter("identity.creator")
 
 READERS = "/Channel/Application/Readers"
 WRITERS = "/Channel/Application/Writers"
@@ -110,7 +112,7 @@ class ChannelConfig:
         self._ordering = self._read_memberships(groups["Orderer"])
         self._policies = dict(_policies("/Channel", config.channel_group))
         self._members: dict[bytes, Member] = {}
-        self._verdicts: dict[tuple[bytes, tuple[bytes, ...]], bool] = {}
+        self._verdicts: dict[tuple[bytes, ...], bool] = {}
         self._monotone: dict[bytes, bool] = {}
         self.organizations = {
             trust.msp_id: trust
@@ -194,10 +196,11 @@ class ChannelConfig:
 
     def application_verdict(self, raw: bytes, members: Sequence[Member]) -> bool:
         """Say whether these signers satisfy a `protos.ApplicationPolicy`; verdicts are remembered."""
-        key = (raw, tuple(member.identity.creator for member in members))
-        if key not in self._verdicts:
-            self._verdicts[key] = self.application_policy(raw).satisfied_by(members)
-        return self._verdicts[key]
+        key = (raw, *map(_CREATOR, members))
+        found = self._verdicts.get(key)
+        if found is None:
+            found = self._verdicts[key] = self.application_policy(raw).satisfied_by(members)
+        return found
 
     def is_monotone(self, raw: bytes) -> bool:
         """Say whether more signers never spoil a `protos.ApplicationPolicy`; remembered. Raises MalformedInput."""

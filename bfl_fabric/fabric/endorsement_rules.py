@@ -18,7 +18,7 @@ from bfl_fabric.fabric.endorsers import Endorsers
 from bfl_fabric.fabric.envelopes import Action, InvalidTransaction, ValidationCode
 from bfl_fabric.fabric.lifecycle import IMPLICIT_PREFIX, NAMESPACE, Definition, find_definition
 from bfl_fabric.fabric.rwsets import NamespaceSet
-from bfl_fabric.fabric.state import Key, Space, StateView
+from bfl_fabric.fabric.state import Key, Space, StateView, space_of
 from bfl_fabric.fabric.wire import read, write
 
 VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
@@ -40,11 +40,13 @@ class EndorsementRules:
         if len(set(namespaces)) != len(namespaces):
             raise InvalidTransaction(ValidationCode.ILLEGAL_WRITESET, "a namespace stands twice")
         parts = {part.namespace: part for part in action.rwset if part.changes_state}
-        parts.setdefault(action.chaincode, NamespaceSet(action.chaincode))
+        if action.chaincode not in parts:
+            parts[action.chaincode] = NamespaceSet(action.chaincode)
         for name in sorted(parts):
             _NamespaceCheck(self, self._definition(name), endorsers).check(parts[name])
         for part in parts.values():
-            self._metadata_changed.update(_metadata_keys(part))
+            if part.metadata_writes or part.collections:
+                self._metadata_changed.update(_metadata_keys(part))
 
     def key_policy(self, space: Space, key: Key) -> bytes:
         """Return the policy that a key has of its own, empty for none, as a serialized ApplicationPolicy."""
@@ -134,9 +136,11 @@ class _NamespaceCheck:
 
 def _written(part: NamespaceSet) -> Iterator[tuple[Space, Key]]:
     """Yield what is written, in the order in which Fabric checks it."""
-    public = Space(part.namespace)
-    yield from ((public, item.key.encode()) for item in part.writes)
-    yield from ((public, item.key.encode()) for item in part.metadata_writes)
+    public = space_of(part.namespace)
+    for item in part.writes:
+        yield public, item.key.encode()
+    for changed in part.metadata_writes:
+        yield public, changed.key.encode()
     for collection in part.collections:
         yield from ((Space(part.namespace, collection.name), item.key_hash) for item in collection.writes)
     for collection in part.collections:

@@ -114,7 +114,6 @@ class Action(NamedTuple):
     endorsed: Endorsed
     chaincode: str
     chaincode_version: str
-    response: Response
     rwset: tuple[NamespaceSet, ...]
     event: ChaincodeEvent | None
 
@@ -126,6 +125,12 @@ class Action(NamedTuple):
         )
         invocation = read(chaincode_pb2.ChaincodeInvocationSpec, payload.input, "invocation")
         return tuple(invocation.chaincode_spec.input.args)
+
+    @property
+    def response(self) -> Response:
+        """What the contract answered. Raises MalformedInput."""
+        answer = read(proposal_pb2.ChaincodeAction, self.endorsed.chaincode_action, "chaincode action")
+        return Response(answer.response.status, answer.response.message, answer.response.payload)
 
     @property
     def function(self) -> str:
@@ -231,12 +236,10 @@ def _action(extension: bytes, endorsed: Endorsed) -> Action:
         raise InvalidTransaction(
             ValidationCode.INVALID_CHAINCODE, "not one chaincode and its version are named"
         )
-    response = answer.response
     return Action(
         endorsed=endorsed,
         chaincode=name,
         chaincode_version=version,
-        response=Response(response.status, response.message, response.payload),
         rwset=rwset,
         event=_event(answer.events, name),
     )

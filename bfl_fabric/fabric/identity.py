@@ -1,8 +1,7 @@
 """Who signs and who signed: X.509 identities of a Fabric membership service.
 
-Decides what a well-formed identity and a good signature are: a P-256 certificate, ECDSA over SHA-256, strict DER
-and the lower of the two possible values of s. Whether a certificate is *trusted*, at a moment and in a role, is
-left to `bfl_fabric.fabric.membership`.
+Decides what a well-formed identity is: a P-256 certificate. What a good signature is decides `bfl_fabric.fabric.ecdsa`;
+whether a certificate is *trusted*, at a moment and in a role, is left to `bfl_fabric.fabric.membership`.
 """
 
 from __future__ import annotations
@@ -16,28 +15,20 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import (
-    Prehashed,
-    decode_dss_signature,
-    encode_dss_signature,
-)
 from cryptography.x509.oid import NameOID
 from fabric_protos.msp import identities_pb2
 
 from bfl_fabric.errors import ConfigurationError, MalformedInput, NotTrusted
+from bfl_fabric.fabric.ecdsa import canonical_holds, canonical_signature, low_s
 from bfl_fabric.fabric.keyfiles import read_secret
 from bfl_fabric.fabric.wire import read, read_strict, write
 
 ATTRIBUTES_OID = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")
 """The certificate extension in which Fabric keeps attributes, as JSON text `{"attrs": {...}}`."""
 
-P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-_HALF_ORDER = P256_ORDER // 2
 _ECDSA_SHA256 = ec.ECDSA(hashes.SHA256())
-_ECDSA_OF_DIGEST = ec.ECDSA(Prehashed(hashes.SHA256()))
 _PEM_BLOCK = re.compile(
     rb"-----BEGIN (?P<label>[^\n-]*)-----[ \t\r]*\n(?:[^\n:]+:[^\n]*\n)*"
     rb"(?P<content>[A-Za-z0-9+/=\s]*)-----END (?P=label)-----"
@@ -55,12 +46,6 @@ class Signer(Protocol):
 
     def sign(self, data: bytes) -> bytes:
         """Return the DER of an ECDSA P-256 SHA-256 signature over `data`, with the lower s."""
-
-
-def low_s(signature: bytes) -> bytes:
-    """Return the same signature with the lower of its two possible values of s."""
-    r, s = decode_dss_signature(signature)
-    return signature if s <= _HALF_ORDER else encode_dss_signature(r, P256_ORDER - s)
 
 
 class SigningIdentity:
@@ -181,79 +166,11 @@ class Identity:
         canonical = canonical_signature(signature)
         if strict and canonical != signature:
             raise NotTrusted("the signature is not in its only DER encoding")
-        try:
-            self.public_key.verify(canonical, digest, _ECDSA_OF_DIGEST)
-        except InvalidSignature as error:
-            raise NotTrusted(f"the signature is not by {self.msp_id}/{self.common_name}") from error
+        if not canonical_holds(self.public_key, digest, canonical):
+            raise NotTrusted(f"the signature is not by {self.msp_id}/{self.common_name}")
 
     def __repr__(self) -> str:
         return f"Identity({self.msp_id!r}, {self.common_name!r})"
-
-
-def read_signature(signature: bytes) -> tuple[int, int]:
-    """Return r and s of a DER signature, both in range and s the lower one. Raises NotTrusted."""
-    content, _ = _der_element(signature, 0x30)
-    r_bytes, rest = _der_element(content, 0x02)
-    s_bytes, _ = _der_element(rest, 0x02)
-    r, s = _positive(r_bytes), _positive(s_bytes)
-    if r >= P256_ORDER or s > _HALF_ORDER:
-        raise NotTrusted("the signature has its higher s or is out of range")
-    return r, s
-
-
-def canonical_signature(signature: bytes) -> bytes:
-    """Return a signature in its one DER encoding. Raises NotTrusted as `read_signature` does."""
-    return signature if _is_canonical(signature) else encode_dss_signature(*read_signature(signature))
-
-
-def signature_holds(key: ec.EllipticCurvePublicKey, digest: bytes, signature: bytes) -> bool:
-    """Say whether a signature is a key's over what has this SHA-256, as liberally as Fabric takes it in a block."""
-    try:
-        key.verify(canonical_signature(signature), digest, _ECDSA_OF_DIGEST)
-    except (InvalidSignature, NotTrusted):
-        return False
-    return True
-
-
-def _is_canonical(signature: bytes) -> bool:
-    """Recognize the usual form without taking it apart: two short minimal positive numbers and nothing else."""
-    size = len(signature)
-    if not 8 <= size <= 72 or signature[0] != 0x30 or signature[1] != size - 2 or signature[2] != 0x02:
-        return False
-    middle = 4 + signature[3]
-    if middle + 3 > size or signature[middle] != 0x02 or signature[middle + 1] != size - middle - 2:
-        return False
-    return _is_number(signature[4:middle], P256_ORDER - 1) and _is_number(
-        signature[middle + 2 :], _HALF_ORDER
-    )
-
-
-def _is_number(content: bytes, largest: int) -> bool:
-    if not content or content[0] >= 0x80 or (content[0] == 0 and (len(content) < 2 or content[1] < 0x80)):
-        return False
-    return 0 < int.from_bytes(content, "big") <= largest
-
-
-def _der_element(raw: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Return the content of the first element and what stands behind it; signatures need short lengths only."""
-    if len(raw) < 2 or raw[0] != tag:
-        raise NotTrusted("the signature is not DER")
-    size, start = raw[1], 2
-    if size == 0x81 and len(raw) > 2 and raw[2] >= 0x80:
-        size, start = raw[2], 3
-    elif size >= 0x80:
-        raise NotTrusted("the signature is not DER")
-    if len(raw) < start + size:
-        raise NotTrusted("the signature is cut off")
-    return raw[start : start + size], raw[start + size :]
-
-
-def _positive(content: bytes) -> int:
-    padded = len(content) > 1 and content[0] == 0 and content[1] < 0x80
-    number = int.from_bytes(content, "big", signed=True)
-    if padded or number <= 0:
-        raise NotTrusted("the signature's numbers are not positive or not minimal")
-    return number
 
 
 def read_certificate(certificate_pem: bytes) -> x509.Certificate:

@@ -20,7 +20,7 @@ from bfl_fabric.fabric.envelopes import (
     ParsedTransaction,
     parse_envelope,
 )
-from bfl_fabric.fabric.signatures import Claim, Claims, SignatureChecks, signed_by
+from bfl_fabric.fabric.signatures import Claim, Claims, SignatureChecks
 
 ALL = sys.maxsize
 
@@ -56,8 +56,8 @@ def _open(entry: bytes, claims: Claims, endorsements: int) -> OpenedEntry:
         transaction = parse_envelope(entry)
     except MalformedInput as error:
         return OpenedEntry(refusal=error)
-    signature = signed_by(transaction.creator, transaction.payload, transaction.signature)
-    opened = OpenedEntry(transaction, creator=claims.add(signature))
+    creator = claims.add(transaction.creator, transaction.payload, transaction.signature)
+    opened = OpenedEntry(transaction, creator=creator)
     if transaction.type == HeaderType.ENDORSER_TRANSACTION:
         try:
             opened.endorsed = transaction.endorsed()
@@ -72,7 +72,7 @@ def _endorsers(endorsed: Endorsed, claims: Claims, ahead: int) -> tuple[Signatur
     """Each endorser signed the same answer, followed by its own identity."""
     answer, given = endorsed.response_payload, endorsed.endorsements
     found: list[SignatureClaim] = [
-        claims.add(signed_by(item.endorser, answer + item.endorser, item.signature)) for item in given[:ahead]
+        claims.add(item.endorser, answer + item.endorser, item.signature) for item in given[:ahead]
     ]
     found += [SignedData(item.endorser, answer + item.endorser, item.signature) for item in given[ahead:]]
     return tuple(found)

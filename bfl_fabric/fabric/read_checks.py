@@ -18,7 +18,7 @@ from bfl_fabric.fabric.rwsets import (
     Read,
     range_reads_message,
 )
-from bfl_fabric.fabric.state import Key, Space, StateView, Updates
+from bfl_fabric.fabric.state import Key, Space, StateView, Updates, space_of
 
 _LEAVES = 1
 
@@ -26,8 +26,9 @@ _LEAVES = 1
 def check_reads(rwset: Sequence[NamespaceSet], state: StateView, updates: Updates) -> None:
     """Raise InvalidTransaction when a read or a range does not stand any more."""
     for part in rwset:
-        keys = [(key.encode(), version) for key, version in part.reads]
-        _check_keys(Space(part.namespace), keys, state, updates)
+        if part.reads:
+            keys = [(key.encode(), version) for key, version in part.reads]
+            _check_keys(space_of(part.namespace), keys, state, updates)
         for query in part.range_queries:
             _check_range(part.namespace, query, state, updates)
         for collection in part.collections:

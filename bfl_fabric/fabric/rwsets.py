@@ -116,11 +116,9 @@ class NamespaceSet(NamedTuple):
     @property
     def changes_state(self) -> bool:
         """Whether the chaincode's endorsement policy is called for because of this part."""
-        return bool(
-            self.writes
-            or self.metadata_writes
-            or any(item.writes or item.metadata_writes for item in self.collections)
-        )
+        if self.writes or self.metadata_writes:
+            return True
+        return any(item.writes or item.metadata_writes for item in self.collections)
 
 
 def parse_rwset(raw: bytes) -> tuple[NamespaceSet, ...]:
@@ -148,25 +146,20 @@ def range_reads_message(reads: Sequence[Read]) -> bytes:
     return write(kv_rwset_pb2.QueryReads(kv_reads=[_read_message(item) for item in reads]))
 
 
-class _Public(NamedTuple):
-    reads: tuple[Read, ...]
-    range_queries: tuple[RangeQuery, ...]
-    writes: tuple[Write, ...]
-    metadata_writes: tuple[MetadataWrite, ...]
-
-
 def _namespace(message: Any) -> NamespaceSet:
-    public = (_remembered if message.namespace == _LIFECYCLE else _public)(message.rwset, message.namespace)
+    namespace = message.namespace
+    public = (_remembered if namespace == _LIFECYCLE else _public)(message.rwset, namespace)
     collections = message.collection_hashed_rwset
-    return NamespaceSet(
-        message.namespace, *public, tuple([_collection(item) for item in collections]) if collections else ()
-    )
+    if not collections:
+        return public
+    return public._replace(collections=tuple([_collection(item) for item in collections]))
 
 
-def _public(raw: bytes, namespace: str) -> _Public:
+def _public(raw: bytes, namespace: str) -> NamespaceSet:
     message = read(kv_rwset_pb2.KVRWSet, raw, f"read-write set of {namespace}")
     ranges, metadata = message.range_queries_info, message.metadata_writes  # most often there are none
-    return _Public(
+    return NamespaceSet(
+        namespace,
         reads=tuple([Read(item.key, _height(item)) for item in message.reads]),
         range_queries=tuple([_range_query(item) for item in ranges]) if ranges else (),
         writes=tuple([Write(item.key, _written(item)) for item in message.writes]),
@@ -216,7 +209,7 @@ def _height(message: Any) -> Height | None:
     return _known_height(version.block_num, version.tx_num)
 
 
-_known_height = functools.lru_cache(maxsize=4096)(Height)
+_known_height = functools.lru_cache(maxsize=1024)(Height)
 """Most reads of a time are of the same few versions: one object for each."""
 
 

@@ -5,8 +5,8 @@ and answers each on standard output, in their order, until its input ends. It ho
 whether a public key made a signature.
 
 A batch is its length, then keys and signatures. All numbers are unsigned and little-endian:
-u32 length of what follows | u32 new keys, each u16 length and DER | u32 signatures, each u32 key (counted over all
-batches), 32 bytes of digest, u16 length and the signature. The answer is one byte per signature, 1 for good.
+u32 length of what follows | u32 new keys, each a point of P-256 in 65 bytes | u32 signatures, each u32 key (counted
+over all batches), 32 bytes of digest, u16 length and the signature. The answer is one byte per signature, 1 for good.
 """
 
 from __future__ import annotations
@@ -17,26 +17,24 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from bfl_fabric.fabric.identity import signature_holds
+from bfl_fabric.fabric.ecdsa import signature_holds
 
 READY = b"ready\n"
 NO_KEY = 0xFFFFFFFF
 """Stands for a signer without a usable key: never a good signature."""
 
 LONGEST_SIGNATURE = 0xFFFF
-_U16 = struct.Struct("<H")
+POINT_BYTES = 65
+"""A public key as X9.62 writes it, uncompressed."""
+
 _U32 = struct.Struct("<I")
 _CLAIM = struct.Struct("<I32sH")
 
 
 def pack_batch(keys: Sequence[bytes], claims: Sequence[tuple[int, bytes, bytes]]) -> bytes:
-    """Return a batch: DER keys that are new to the worker, and (key, digest, signature) claims."""
-    parts = [_U32.pack(len(keys))]
-    for key in keys:
-        parts += (_U16.pack(len(key)), key)
-    parts.append(_U32.pack(len(claims)))
+    """Return a batch: keys that are new to the worker, and (key, digest, signature) claims."""
+    parts = [_U32.pack(len(keys)), *keys, _U32.pack(len(claims))]
     for number, digest, signature in claims:
         parts += (_CLAIM.pack(number, digest, len(signature)), signature)
     content = b"".join(parts)
@@ -63,9 +61,9 @@ def _answer(batch: bytes, keys: list[ec.EllipticCurvePublicKey]) -> bytes:
     (count,) = _U32.unpack_from(batch)
     place = _U32.size
     for _ in range(count):
-        (length,) = _U16.unpack_from(batch, place)
-        place += _U16.size + length
-        keys.append(_key(batch[place - length : place]))
+        place += POINT_BYTES
+        point = batch[place - POINT_BYTES : place]
+        keys.append(ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point))
     return bytes(
         number < len(keys) and signature_holds(keys[number], digest, signature)
         for number, digest, signature in _claims(batch, place)
@@ -79,10 +77,3 @@ def _claims(batch: bytes, place: int) -> Iterator[tuple[int, bytes, bytes]]:
         number, digest, length = _CLAIM.unpack_from(batch, place)
         place += _CLAIM.size + length
         yield number, digest, batch[place - length : place]
-
-
-def _key(der: bytes) -> ec.EllipticCurvePublicKey:
-    key = load_der_public_key(der)
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise TypeError("not an elliptic-curve key")
-    return key

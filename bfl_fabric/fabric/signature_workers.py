@@ -1,7 +1,7 @@
 """Signature checks in worker processes, one per core, for chains long enough to be worth it.
 
 Decides when workers are started, which of them gets a batch, and that a lost worker is an error and never a good
-signature. A few thousand signatures are checked on the spot first, so that a short chain starts no process. Every
+signature. A thousand signatures are checked on the spot first, so that a short chain starts no process. Every
 answer is waited for before anything that depends on it is decided.
 """
 
@@ -27,7 +27,7 @@ from bfl_fabric.errors import WorkerFailed
 from bfl_fabric.fabric.signature_worker import LONGEST_SIGNATURE, NO_KEY, READY, pack_batch
 from bfl_fabric.fabric.signatures import Answers, ChecksOnTheSpot, Signature, SignatureChecks, public_key_of
 
-START_AFTER = 2_000
+START_AFTER = 1_000
 """Signatures; to check so many takes about as long as to start the workers."""
 
 BATCH = 256
@@ -130,16 +130,16 @@ class _Worker:
             self._take_answer()
         fresh: list[bytes] = []
         claims = []
-        for creator, digest, signature in signatures:
-            key = public_key_of(creator)
-            if not key or len(signature) > LONGEST_SIGNATURE:
-                claims.append((NO_KEY, digest, b""))
+        for one in signatures:
+            key = public_key_of(one.creator)
+            if not key or len(one.signature) > LONGEST_SIGNATURE:
+                claims.append((NO_KEY, one.digest, b""))
                 continue
             number = self._numbers.get(key)
             if number is None:
                 number = self._numbers[key] = len(self._numbers)
                 fresh.append(key)
-            claims.append((number, digest, signature))
+            claims.append((number, one.digest, one.signature))
         try:
             _write(self.process, pack_batch(fresh, claims))
         except OSError as error:

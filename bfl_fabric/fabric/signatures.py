@@ -22,12 +22,17 @@ from bfl_fabric.fabric.identity import Identity
 _KNOWN_IDENTITIES = 4096
 
 
-class Signature(NamedTuple):
+class Signature(Protocol):
     """A claim that the identity `creator` signed what has this SHA-256."""
 
-    creator: bytes
-    digest: bytes
-    signature: bytes
+    @property
+    def creator(self) -> bytes: ...
+
+    @property
+    def digest(self) -> bytes: ...
+
+    @property
+    def signature(self) -> bytes: ...
 
 
 class Answers(Protocol):
@@ -65,18 +70,20 @@ class ChecksOnTheSpot:
 class Claims:
     """The signatures of one block, collected while it is opened and begun together."""
 
-    signatures: list[Signature] = field(default_factory=list)
+    signatures: list[Claim] = field(default_factory=list)
     _answers: Answers | None = None
     _good: bytes | None = None
 
-    def add(self, signature: Signature) -> Claim:
-        """Take in one more signature of the block."""
-        self.signatures.append(signature)
-        return Claim(*signature, self, len(self.signatures) - 1)
+    def add(self, creator: bytes, data: bytes, signature: bytes) -> Claim:
+        """Take in one more signature of the block: `creator` is said to have signed `data`."""
+        claim = Claim(creator, hashlib.sha256(data).digest(), signature, self, len(self.signatures))
+        self.signatures.append(claim)
+        return claim
 
     def begin(self, checks: SignatureChecks) -> None:
-        """Have all of them checked."""
+        """Have all of them checked. They are not kept: that would be a cycle of every block with itself."""
         self._answers = checks.begin(self.signatures)
+        self.signatures = []
 
     def is_good(self, place: int) -> bool:
         """Say whether a signature is known to be good. Raises WorkerFailed."""
@@ -88,7 +95,7 @@ class Claims:
 
 
 class Claim(NamedTuple):
-    """One signature of a block."""
+    """One signature of a block, the `place`-th of its claims."""
 
     creator: bytes
     digest: bytes
@@ -102,16 +109,11 @@ class Claim(NamedTuple):
             identity.verify_digest(self.digest, self.signature, strict=strict)
 
 
-def signed_by(creator: bytes, data: bytes, signature: bytes) -> Signature:
-    """Return the claim that `creator` signed `data`."""
-    return Signature(creator, hashlib.sha256(data).digest(), signature)
-
-
 @functools.lru_cache(maxsize=_KNOWN_IDENTITIES)
 def public_key_of(creator: bytes) -> bytes:
-    """Return the DER of a serialized identity's public key, empty when it has none that can be used."""
+    """Return the X9.62 point of a serialized identity's public key, empty when it has none that can be used."""
     try:
         key = Identity.parse(creator).public_key
     except MalformedInput:
         return b""
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)

@@ -6,13 +6,18 @@ transactions are valid is left to `bfl_fabric.fabric.validation`; here everythin
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from bfl_fabric.fabric.rwsets import Height, NamespaceSet
+from bfl_fabric.fabric.spool import Spool
 from bfl_fabric.fabric.wire import varint
+
+SPOOLED_BYTES = 64
+"""Shorter values take no less memory elsewhere."""
 
 Key = bytes
 """A key as bytes: UTF-8 for public keys, the SHA-256 of the key in collections."""
@@ -29,6 +34,23 @@ class Space(NamedTuple):
     collection: str = ""
 
 
+class Standing(Protocol):
+    """What stands under a key: a value, the metadata of its key, and the transaction that wrote it."""
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def metadata(self) -> Entries | None: ...
+
+    @property
+    def height(self) -> Height: ...
+
+
+space_of = functools.lru_cache(maxsize=1024)(Space)
+"""The one object for a space that is asked for again and again."""
+
+
 class Versioned(NamedTuple):
     """A value, the metadata of its key, and the transaction that wrote it. `value` is None for a deletion."""
 
@@ -37,10 +59,24 @@ class Versioned(NamedTuple):
     height: Height
 
 
+@dataclass(frozen=True, slots=True)
+class _Spooled:
+    """What stands under a key, with its value put aside."""
+
+    spool: Spool
+    place: int
+    metadata: Entries | None
+    height: Height
+
+    @property
+    def value(self) -> bytes:
+        return self.spool.get(self.place)
+
+
 class StateView(Protocol):
     """What validation asks of the state before a block."""
 
-    def find(self, space: Space, key: Key) -> Versioned | None:
+    def find(self, space: Space, key: Key) -> Standing | None:
         """Return what stands under a key, None when it is absent."""
 
     def scan(self, namespace: str, start: Key, end: Key) -> Iterator[tuple[Key, Height]]:
@@ -63,9 +99,11 @@ class Updates:
     def apply(self, rwset: tuple[NamespaceSet, ...], height: Height, before: StateView) -> None:
         """Lay a valid transaction's write set over the changes; `before` is the state before the block."""
         for part in rwset:
+            if not part.changes_state:
+                continue
             writes = {item.key.encode(): item.value for item in part.writes}
             metadata = {item.key.encode(): item.entries or () for item in part.metadata_writes}
-            self._lay(Space(part.namespace), writes, metadata, height, before)
+            self._lay(space_of(part.namespace), writes, metadata, height, before)
             for collection in part.collections:
                 hashes = {item.key_hash: item.value_hash for item in collection.writes}
                 metadata = {item.key_hash: item.entries or () for item in collection.metadata_writes}
@@ -89,7 +127,7 @@ class Updates:
                 known = changes.get(key) or before.find(space, key)
                 entries = None if known is None else known.metadata
             changes[key] = Versioned(value, entries or None, height)
-        for key in metadata.keys() - writes.keys():
+        for key in metadata.keys() - writes.keys() if metadata else ():
             known = changes.get(key) or before.find(space, key)
             if known is not None and known.value is not None:
                 changes[key] = Versioned(known.value, metadata[key] or None, height)
@@ -113,12 +151,13 @@ class Updates:
 
 @dataclass(slots=True)
 class ReplayedState:
-    """The whole state in memory, with public keys in order."""
+    """The whole state, with public keys in order: all in memory, or with the longer values in a spool."""
 
-    spaces: dict[Space, dict[Key, Versioned]] = field(default_factory=dict)
+    spool: Spool | None = None
+    spaces: dict[Space, dict[Key, Standing]] = field(default_factory=dict)
     _ordered: dict[str, list[Key]] = field(default_factory=dict)
 
-    def find(self, space: Space, key: Key) -> Versioned | None:
+    def find(self, space: Space, key: Key) -> Standing | None:
         entries = self.spaces.get(space)
         return None if entries is None else entries.get(key)
 
@@ -158,13 +197,18 @@ class ReplayedState:
                 if versioned.value is None:
                     entries.pop(key, None)
                 else:
-                    entries[key] = versioned
+                    entries[key] = self._kept(versioned, versioned.value)
 
     def expire(self, space: Space, key: Key, height: Height) -> None:
         """Drop a private key's hash whose time to live is over, unless it was written again since `height`."""
         found = self.find(space, key)
         if found is not None and found.height == height:
             del self.spaces[space][key]
+
+    def _kept(self, versioned: Versioned, value: bytes) -> Standing:
+        if self.spool is None or len(value) < SPOOLED_BYTES:
+            return versioned
+        return _Spooled(self.spool, self.spool.put(value), versioned.metadata, versioned.height)
 
     def _index(self, space: Space, key: Key, *, present: bool, known: bool) -> None:
         if space.collection or present == known:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fabric_protos.common import common_pb2
 from fabric_protos.msp import identities_pb2
 
-from bfl_fabric.errors import AuditFailed, BflError, WorkerFailed
+from bfl_fabric.errors import AuditFailed, BflError, StorageFull, WorkerFailed
 from bfl_fabric.fabric.blocks import (
     Block,
     BlockSignature,
@@ -35,16 +36,19 @@ from bfl_fabric.fabric.opening import ALL, OpenedEntry, open_entries
 from bfl_fabric.fabric.policy import Member, Role, require
 from bfl_fabric.fabric.seen import SeenTransactions
 from bfl_fabric.fabric.signatures import ChecksOnTheSpot, SignatureChecks
+from bfl_fabric.fabric.spool import Spool
 from bfl_fabric.fabric.state import ReplayedState
 from bfl_fabric.fabric.validation import BlockVerdict, Verdict, validate_opened
 from bfl_fabric.fabric.wire import read_strict, write
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedTransaction:
-    """A transaction and what became of it. `action` is None for configurations and for what cannot be read."""
+class VerifiedTransaction(NamedTuple):
+    """The `place`-th transaction of a block and what became of it.
 
-    index: int
+    `action` is None for configurations and for what cannot be read.
+    """
+
+    place: int
     transaction_id: str
     code: ValidationCode
     reason: str
@@ -91,7 +95,7 @@ class Counts:
 
 
 class ChainVerifier:
-    """Verifies the blocks of one channel in order, in memory.
+    """Verifies the blocks of one channel in order. Raises StorageFull when there is no room for temporary files.
 
     Blocks may be a peer's copies (with validation codes and commit hashes, which are recomputed and compared) or an
     orderer's (without; then they are only computed), but not a mixture.
@@ -115,7 +119,7 @@ class ChainVerifier:
         self._seen = SeenTransactions()
         self._expiries = Expiries()
         self.height = 0
-        self.state = ReplayedState()
+        self.state = ReplayedState(Spool())
         self.counts = Counts()
 
     @property
@@ -184,7 +188,7 @@ class ChainVerifier:
                 raise opened.refusal
             assert opened.block is not None
             verdict = self._check(opened.block, opened.entries)
-        except WorkerFailed as error:
+        except (WorkerFailed, StorageFull) as error:
             self._failure = str(error)
             raise
         except BflError as error:
@@ -300,14 +304,15 @@ class ChainVerifier:
             item.creator_count + item.endorsement_count for item in verdict.verdicts
         )
         self._endorsements = max((item.endorsement_count for item in verdict.verdicts), default=0)
-        self.counts.by_code.update(item.code.name for item in verdict.verdicts)
-        transactions = tuple(
+        for code, count in Counter(verdict.flags).items():
+            self.counts.by_code[ValidationCode(code).name] += count
+        transactions = [
             VerifiedTransaction(
-                index, item.transaction_id, item.code, item.reason, item.transaction, item.action
+                place, item.transaction_id, item.code, item.reason, item.transaction, item.action
             )
-            for index, item in enumerate(verdict.verdicts)
-        )
-        return VerifiedBlock(block.number, block.hash.hex(), transactions)
+            for place, item in enumerate(verdict.verdicts)
+        ]
+        return VerifiedBlock(block.number, self._previous_hash.hex(), tuple(transactions))
 
 
 def _may_order(member: Member) -> bool:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bfl_fabric.errors import ConfigurationError
-from bfl_fabric.fabric.identity import low_s
+from bfl_fabric.fabric.ecdsa import low_s
 
 
 def renewed(certificate_pem: bytes, issuer_pem: bytes, issuer_key_pem: bytes, now: datetime) -> bytes:

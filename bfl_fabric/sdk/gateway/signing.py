@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bfl_fabric.errors import ConfigurationError, MalformedInput, NotTrusted
-from bfl_fabric.fabric.identity import Identity, Signer, low_s
+from bfl_fabric.fabric.ecdsa import low_s
+from bfl_fabric.fabric.identity import Identity, Signer
 
 SignDigest = Callable[[bytes], bytes]
 """Takes a SHA-256 digest, returns the DER of an ECDSA P-256 signature over it; may block."""

@@ -311,7 +311,8 @@ class HonestRun:
         history = History()
         for order, simulation in enumerate(self.ledger.committed):
             writes = [(key, value or None) for key, value in simulation.effects.writes.items()]
-            history.apply(_transaction(order, simulation, writes), writes, findings or Findings())
+            request = simulation.proposal.arguments[0].encode()
+            history.apply(_transaction(order, simulation, writes), request, writes, findings or Findings())
         return history
 
     def audit_ledger(self) -> Findings:
@@ -343,7 +344,6 @@ def _transaction(order: int, simulation: Simulation, writes: Writes) -> Transact
         transaction_id=proposal.tx_id,
         block=order // PER_BLOCK + 1,
         name=proposal.name,
-        request=json.loads(proposal.arguments[0]),
         at=proposal.at,
         sender=Sender(
             identity.msp_id,

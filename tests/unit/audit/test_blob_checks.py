@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bfl_chaincode.api.records import ModelRecord, Round, Score, ScoreSheet, UpdateCommitment
+from bfl_chaincode.api.records import KeyEpoch, ModelRecord, Round, Score, ScoreSheet, UpdateCommitment
 from bfl_fabric.audit.blobs import Blobs, DirectoryFinder
 from bfl_fabric.audit.chain import Chain
 from bfl_fabric.audit.findings import AuditReport, Check, Failure, Findings
@@ -88,11 +88,7 @@ def test_what_the_auditor_computes_itself_nobody_has_to_give(own_run: HonestRun)
 def test_what_nobody_can_compute_is_withheld_when_it_is_missing(own_run: HonestRun, name: str) -> None:
     digests = {
         "initial model": own_run.spec.model.initial_digest,
-        "public key": next(
-            one.request["public_key_digest"]
-            for one in own_run.history().transactions
-            if one.name == "key:OpenEpoch" and isinstance(one.request, dict)
-        ),
+        "public key": own_run.history().current(KeyEpoch)[0].value.public_key_digest,
         "sum": _round(own_run, 3).sum_digest,
     }
     own_run.path(str(digests[name])).unlink()

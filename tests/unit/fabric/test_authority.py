@@ -12,7 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.fabric.authority import CertificateAuthority, NodeOU, Validity
-from bfl_fabric.fabric.identity import ATTRIBUTES_OID, low_s
+from bfl_fabric.fabric.ecdsa import low_s
+from bfl_fabric.fabric.identity import ATTRIBUTES_OID
 from bfl_fabric.fabric.keyfiles import write_secret
 from tests.unit.fabric.organizations import END, START
 

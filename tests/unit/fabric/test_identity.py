@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from fabric_protos.msp import identities_pb2
 
 from bfl_fabric.errors import ConfigurationError, MalformedInput, NotTrusted
-from bfl_fabric.fabric.identity import P256_ORDER, Identity, SigningIdentity, low_s
+from bfl_fabric.fabric.ecdsa import P256_ORDER, low_s
+from bfl_fabric.fabric.identity import Identity, SigningIdentity
 from tests.unit.fabric.organizations import Organization, federation
 
 

@@ -11,14 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from bfl_fabric.errors import AuditFailed, WorkerFailed
-from bfl_fabric.fabric.identity import P256_ORDER, SigningIdentity
+from bfl_fabric.fabric.ecdsa import P256_ORDER
+from bfl_fabric.fabric.identity import SigningIdentity
 from bfl_fabric.fabric.signature_workers import (
     START_AFTER,
     WAITING_PER_WORKER,
     SignatureWorkers,
     signature_checks,
 )
-from bfl_fabric.fabric.signatures import Answers, ChecksOnTheSpot, Signature, SignatureChecks, signed_by
+from bfl_fabric.fabric.signatures import Answers, ChecksOnTheSpot, Claims, Signature, SignatureChecks
 from bfl_fabric.fabric.verifier import ChainVerifier, VerifiedBlock
 from tests.unit.fabric.chain_builder import Call, ChainBuilder, put
 from tests.unit.fabric.organizations import federation
@@ -87,15 +88,16 @@ def test_workers_say_of_each_signature_what_this_process_says(workers: Signature
     alpha, beta, _ = federation().organizations
     good = alpha.client.sign(b"data")
     r, s = decode_dss_signature(good)
+    claims = Claims()
     asked = [
-        signed_by(alpha.client.creator, b"data", good),
-        signed_by(beta.client.creator, b"data", good),
-        signed_by(alpha.client.creator, b"other", good),
-        signed_by(alpha.client.creator, b"data", good + b"more"),
-        signed_by(alpha.client.creator, b"data", encode_dss_signature(r, P256_ORDER - s)),
-        signed_by(alpha.client.creator, b"data", b""),
-        signed_by(alpha.client.creator, b"data", good + bytes(70_000)),
-        signed_by(b"nobody", b"data", good),
+        claims.add(alpha.client.creator, b"data", good),
+        claims.add(beta.client.creator, b"data", good),
+        claims.add(alpha.client.creator, b"other", good),
+        claims.add(alpha.client.creator, b"data", good + b"more"),
+        claims.add(alpha.client.creator, b"data", encode_dss_signature(r, P256_ORDER - s)),
+        claims.add(alpha.client.creator, b"data", b""),
+        claims.add(alpha.client.creator, b"data", good + bytes(70_000)),
+        claims.add(b"nobody", b"data", good),
     ]
     answers = workers.begin(asked)
     assert answers is not None
@@ -103,7 +105,7 @@ def test_workers_say_of_each_signature_what_this_process_says(workers: Signature
 
 
 def test_more_signatures_than_the_pipes_hold_are_answered(workers: SignatureWorkers) -> None:
-    one = signed_by(b"nobody", b"data", b"x")
+    one = Claims().add(b"nobody", b"data", b"x")
     count = 40 * WAITING_PER_WORKER
     answers = workers.begin([one] * count)
     assert answers is not None
@@ -212,7 +214,7 @@ def test_a_short_chain_starts_no_process() -> None:
 def test_processes_are_gone_when_the_checks_are_over() -> None:
     with signature_checks(workers=2, start_after=0) as checks:
         assert isinstance(checks, SignatureWorkers)
-        checks.begin([signed_by(b"nobody", b"data", b"x")])
+        checks.begin([Claims().add(b"nobody", b"data", b"x")])
         running = checks.process_ids
         assert len(running) == 2
     for number in running:

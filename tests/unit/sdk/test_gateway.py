@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 import bfl_fabric
 from bfl_fabric import errors
 from bfl_fabric.fabric.blocks import parse_block
+from bfl_fabric.fabric.ecdsa import P256_ORDER
 from bfl_fabric.fabric.gateway_transport import GatewayStatus
-from bfl_fabric.fabric.identity import P256_ORDER
 from bfl_fabric.sdk.gateway import (
     CommitFailed,
     EndorseFailed,
