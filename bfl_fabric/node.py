@@ -29,7 +29,7 @@ from bfl_fabric.roles.admission import NodeAdmission
 from bfl_fabric.roles.announcement import AnnouncementRole
 from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.initial_model import CoordinatorAdmission
-from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop, run_all
+from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop, run_all, run_until
 from bfl_fabric.roles.proofs import KeyHolderAdmission
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
@@ -135,16 +135,19 @@ async def _node(settings: config.NodeSettings) -> None:
         schemes = TaskSchemes(bench, Fetcher(bench, LedgerReader(bench.ports.ledger)))
         checks = UploadChecks(bench, schemes)
         terms = LoopTerms(poll_seconds=settings.poll_seconds)
-        roles: list[Role] = []
+        role, loops = _role(settings, bench, checks, schemes), []
         if settings.role is not NodeRole.PARTICIPANT:
-            roles.append(AnnouncementRole(bench, settings.role, await _serve(settings, bench, checks, stack)))
-        roles.append(_role(settings, bench, checks, schemes))
-        loops = [
-            ReconcilerLoop(role, bench.ports.ledger, bench.ports.clock, terms, wiring.logged)
-            for role in roles
-        ]
+            announcement = AnnouncementRole(
+                bench, settings.role, await _serve(settings, bench, checks, stack)
+            )
+            loops.append(run_until(announcement.announced(), _loop(announcement, bench, terms)))
+        loops.append(_loop(role, bench, terms))
         _log.info("%s runs as %s", settings.node_id, settings.role)
-        await run_all(*(loop.run() for loop in loops), _report(settings, channel))
+        await run_all(*loops, _report(settings, channel))
+
+
+def _loop(role: Role, bench: Workbench, terms: LoopTerms) -> Coroutine[Any, Any, None]:
+    return ReconcilerLoop(role, bench.ports.ledger, bench.ports.clock, terms, wiring.logged).run()
 
 
 async def _ledger_announced(settings: config.LedgerSettings) -> None:

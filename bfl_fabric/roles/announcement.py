@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from bfl_chaincode.api.records import Node, NodeRole
 from bfl_fabric.domain.ports import LedgerEvent
 from bfl_fabric.roles.actions import Action, Submit, never, of_federation
@@ -21,25 +23,30 @@ def due(nodes: tuple[Node, ...], me: Identity, role: NodeRole, address: str) -> 
 
 
 class AnnouncementRole:
-    """The reconciler of a node's address; once it stands on the ledger there is nothing more to read."""
+    """The reconciler of a node's address; once it stands on the ledger there is nothing more to do."""
 
     def __init__(self, bench: Workbench, role: NodeRole, address: str) -> None:
         self._bench = bench
         self._role = role
         self._address = address
         self._reader = LedgerReader(bench.ports.ledger)
-        self._announced = False
+        self._announced = asyncio.Event()
 
     @property
     def name(self) -> str:
         return self._bench.identity.name
 
     async def survey(self) -> list[Action]:
-        if self._announced:
+        if self._announced.is_set():
             return []
         found = due(await self._reader.nodes(), self._bench.identity, self._role, self._address)
-        self._announced = not found
+        if not found:
+            self._announced.set()
         return found
+
+    async def announced(self) -> None:
+        """Return once the address stands on the ledger."""
+        await self._announced.wait()
 
     def is_deaf_to(self, event: LedgerEvent) -> bool:
         return not event.name.startswith("federation:")

@@ -218,6 +218,17 @@ async def _end(tasks: list[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def run_until(over: Coroutine[Any, Any, None], loop: Coroutine[Any, Any, None]) -> None:
+    """Run a loop until something is over; raises what either raises, and neither outlives the call."""
+    tasks = [asyncio.create_task(over), asyncio.create_task(loop)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await _end(tasks)
+
+
 async def run_all(*loops: Coroutine[Any, Any, None]) -> None:
     """Run several loops until one fails or the caller is cancelled; none outlives the call."""
     async with asyncio.TaskGroup() as group:

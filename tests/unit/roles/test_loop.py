@@ -12,7 +12,7 @@ import pytest
 from bfl_fabric.domain.ports import LedgerEvent
 from bfl_fabric.errors import LedgerRefused, LedgerUnavailable, TransferFailed
 from bfl_fabric.roles.actions import Action, of_task
-from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop
+from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop, run_until
 from bfl_fabric.roles.progress import Progress, ProgressKind
 from bfl_fabric.testing.clock import ManualClock
 from bfl_fabric.testing.ledger import ScriptedLedger
@@ -412,3 +412,30 @@ def test_a_broken_observer_does_not_stop_the_loop() -> None:
 
     asyncio.run(play())
     assert len(role.performed) >= 3
+
+
+def test_a_loop_runs_until_something_is_over_and_its_errors_come_out() -> None:
+    async def story() -> None:
+        over, endless = asyncio.Event(), asyncio.create_task(asyncio.Event().wait())
+
+        async def wait() -> None:
+            await over.wait()
+
+        async def loop() -> None:
+            await endless
+
+        running = asyncio.create_task(run_until(wait(), loop()))
+        await asyncio.sleep(0)
+        assert not running.done()
+        over.set()
+        await running
+        assert endless.cancelled()
+
+        async def fail() -> None:
+            raise LedgerUnavailable("gone")
+
+        over.clear()
+        with pytest.raises(LedgerUnavailable):
+            await run_until(wait(), fail())
+
+    asyncio.run(story())
