@@ -8,8 +8,9 @@ value stands beside the error in the noise primes, are zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from operator import mul
 
 import numpy as np
 
@@ -97,11 +98,16 @@ def error_bound(plan: DirectionPlan, query: int, holders: int) -> int:
     Error: each coefficient of a fresh encryption within 8 standard deviations, times the question's magnitudes; in
     the scheme `packed` within its exact bound. Smudging: 12 standard deviations of the sum of all members'.
     """
-    size, parameters = int(plan.blinded_sizes[query]), plan.parameters
+    each, smudging = _bounds(plan.parameters, holders)
+    return each * int(plan.blinded_sizes[query]) + smudging
+
+
+def _bounds(parameters: LatticeParameters, holders: int) -> tuple[int, int]:
+    """Return the bound of a coefficient's error, and that of the smudging in an answer."""
     if parameters.noise_step:
-        return ERROR_BOUND * size
-    error = math.ceil(NOISE_SIGMAS * math.sqrt(parameters.noise_variance)) * size
-    return error + (math.ceil(TAIL_SIGMAS * math.sqrt(holders)) << parameters.smudge_bits)
+        return ERROR_BOUND, 0
+    each = math.ceil(NOISE_SIGMAS * math.sqrt(parameters.noise_variance))
+    return each, math.ceil(TAIL_SIGMAS * math.sqrt(holders)) << parameters.smudge_bits
 
 
 def exact_answers(plan: DirectionPlan, table: Residues, largest_value: int, holders: int = 1) -> list[int]:
@@ -119,36 +125,48 @@ def exact_answers(plan: DirectionPlan, table: Residues, largest_value: int, hold
             is not 0. One text for all causes.
     """
     require_table(plan, table)
-    answers = []
-    for query, row in enumerate(table):
-        answer, error = _read(plan.parameters, plan.query_slots[query], [int(residue) for residue in row])
-        limit = largest_value * int(plan.sizes[query]) if query < plan.revealed else 0
-        answers.append((answer, abs(error) <= error_bound(plan, query, holders) and abs(answer) <= limit))
-    if not all(fits for _, fits in answers):
+    each, smudging = _bounds(plan.parameters, holders)
+    revealed, sizes, blinded = plan.revealed, plan.sizes.tolist(), plan.blinded_sizes.tolist()
+    readers = [_reader(plan.parameters, slot) for slot in range(len(plan.parameters.slots))]
+    answers, fits = [], True
+    for query, (slot, residues) in enumerate(zip(plan.query_slots, table.tolist(), strict=True)):
+        answer, error = readers[slot](residues)
+        limit = largest_value * sizes[query] if query < revealed else 0
+        fits = abs(error) <= each * blinded[query] + smudging and abs(answer) <= limit and fits
+        answers.append(answer)
+    if not fits:
         raise KeyHolderRefused(_REFUSAL)
-    return [answer for answer, _ in answers]
+    return answers
 
 
-def _read(parameters: LatticeParameters, slot: int, residues: list[int]) -> tuple[int, int]:
-    """Return answer and error of one question."""
-    noise = len(parameters.noise_primes)
-    error = _joined(parameters.noise_primes, residues[:noise])
-    if parameters.noise_step:
-        step = parameters.noise_step
-        beside = (error + step // 2) // step
-        error -= beside * step
-        if slot == 0:
-            return beside, error
-    primes = tuple(parameters.primes[row] for row in parameters.slots[slot])
-    payload = [residue - error for residue in residues[noise:]]
-    return _joined(primes, payload), error
+def _reader(parameters: LatticeParameters, slot: int) -> Callable[[list[int]], tuple[int, int]]:
+    """Return what gives answer and error of a question about this slot."""
+    noise, step = len(parameters.noise_primes), parameters.noise_step
+    joined_noise = _joiner(parameters.noise_primes)
+    joined_value = _joiner(tuple(parameters.primes[row] for row in parameters.slots[slot]))
+
+    def read(residues: list[int]) -> tuple[int, int]:
+        error = joined_noise(residues[:noise])
+        if step:
+            beside = (error + step // 2) // step
+            error -= beside * step
+            if slot == 0:
+                return beside, error
+        return joined_value([residue - error for residue in residues[noise:]]), error
+
+    return read
 
 
-def _joined(primes: tuple[int, ...], residues: list[int]) -> int:
-    """Return the number closest to zero with these residues (Chinese remainder theorem)."""
+def _joiner(primes: tuple[int, ...]) -> Callable[[list[int]], int]:
+    """Return what gives the number closest to zero with these residues (Chinese remainder theorem)."""
     modulus, weights = _weights(primes)
-    number = sum(residue * weight for residue, weight in zip(residues, weights, strict=True)) % modulus
-    return number - modulus if number > modulus // 2 else number
+    half = modulus // 2
+
+    def joined(residues: list[int]) -> int:
+        number: int = sum(map(mul, residues, weights)) % modulus
+        return number - modulus if number > half else number
+
+    return joined
 
 
 @lru_cache(maxsize=64)
