@@ -77,16 +77,9 @@ class NodeAdmission:
 
     async def _showing_commitment(self, name: UpdateName) -> RoundView:
         """Return the upload's round as it was last read, if that shows the commitment, else as it is now."""
-        last = self._last
-        if (
-            last is None
-            or last.round is None
-            or (last.round.task_id, last.round.number) != (name.task_id, name.round)
-        ):
-            last = None
-        if last is None or commitment_of(last, name.participant_id) is None:
-            last = self._last = await self._round(name)
-        return last
+        if self._last is None or not _shows_commitment(self._last, name):
+            self._last = await self._round(name)
+        return self._last
 
     async def _round(self, name: UpdateName) -> RoundView:
         try:
@@ -139,6 +132,13 @@ def verify_uploader(commitment: UpdateCommitment, caller: TransferCaller, digest
         )
     if commitment.digest != digest:
         raise MalformedInput(f"{commitment.participant_id} committed {commitment.digest}, not {digest}")
+
+
+def _shows_commitment(view: RoundView, name: UpdateName) -> bool:
+    round_ = view.round
+    if round_ is None or (round_.task_id, round_.number) != (name.task_id, name.round):
+        return False
+    return commitment_of(view, name.participant_id) is not None
 
 
 def _commitment(view: RoundView, name: UpdateName) -> UpdateCommitment:

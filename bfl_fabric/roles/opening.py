@@ -81,18 +81,16 @@ class Openings:
         self._proofs = Proofs(bench, reader)
         self._keys = keys
         self._holders: dict[str, tuple[int, ShareHolder]] = {}
-        self._surveyed: dict[str, RoundView] = {}
 
     def is_deaf_to(self, event: LedgerEvent) -> bool:
         """Say whether this step of a round is for other members, as the round stood when it was last surveyed."""
-        view = self._surveyed.get(event.event.task)
+        view = self._reader.last(event.event.task)
         if view is None or view.round is None or view.round.number != event.event.round:
             return False
         return not concerns(view, self._bench.identity.msp_id, event.name)
 
     def survey(self, view: RoundView) -> list[Action]:
         """Return what is due for the newest round of this task."""
-        self._surveyed[view.task.spec.task_id] = view
         named = [share.digest for share in view.shares]
         if view.round is not None and view.round.sum_digest:
             named.append(view.round.sum_digest)

@@ -24,6 +24,9 @@ from bfl_fabric.errors import EvaluateError
 
 T = TypeVar("T")
 
+SEEN_TASKS = 64
+"""Of so many tasks the last view is kept."""
+
 
 class LedgerReader:
     """Typed queries. Raises the LedgerError family; EvaluateError also when an answer is no such record."""
@@ -38,9 +41,10 @@ class LedgerReader:
     async def current(self, task_id: str) -> RoundView:
         """Return the task with its latest round; `round` is None before the first."""
         view = await self._one(RoundView, "round:GetCurrent", {"task_id": task_id})
+        self._seen.pop(task_id, None)
         self._seen[task_id] = view
-        if view.task.status in (TaskStatus.CLOSED, TaskStatus.ABANDONED):
-            del self._seen[task_id]
+        if len(self._seen) > SEEN_TASKS:
+            del self._seen[next(iter(self._seen))]
         return view
 
     async def round(self, task_id: str, number: int) -> RoundView:
@@ -51,10 +55,14 @@ class LedgerReader:
 
         For actions that harm nobody when the round has moved on meanwhile; the contract refuses what is too late.
         """
-        view = self._seen.get(task_id)
+        view = self.last(task_id)
         if view is not None and view.round is not None and view.round.number == number:
             return view
         return await self.round(task_id, number)
+
+    def last(self, task_id: str) -> RoundView | None:
+        """Return what `current` returned last, None when that is forgotten or never was."""
+        return self._seen.get(task_id)
 
     async def lineage(self, task_id: str) -> tuple[ModelRecord, ...]:
         """Return the published models from round 0 on."""

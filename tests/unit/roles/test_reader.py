@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bfl_chaincode.api.records import TaskStatus
-from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.reader import SEEN_TASKS, LedgerReader
 from tests.unit.roles.nodes import Scene
-from tests.unit.roles.rounds import TASK, collecting, task, verified
+from tests.unit.roles.rounds import TASK, collecting, verified
 
 
 @pytest.fixture
@@ -34,12 +32,11 @@ def test_a_round_that_was_not_read_yet_is_read(scene: Scene) -> None:
     assert asyncio.run(LedgerReader(scene.ledger).seen(TASK, 1)) == shown
 
 
-def test_nothing_is_kept_of_a_task_that_has_ended(scene: Scene) -> None:
+def test_only_so_many_views_are_kept_the_oldest_go(scene: Scene) -> None:
     reader = LedgerReader(scene.ledger)
-    scene.show(collecting())
-    asyncio.run(reader.current(TASK))
-    ended = scene.show(replace(verified(), task=task(TaskStatus.CLOSED)))
-    asyncio.run(reader.current(TASK))
-    scene.ledger.evaluated.clear()
-    assert asyncio.run(reader.seen(TASK, 1)) == ended
-    assert scene.ledger.evaluated == ["round:Get"]
+    shown = scene.show(collecting())
+    names = [f"task-{number}" for number in range(SEEN_TASKS + 1)]
+    for name in (*names[:2], names[0], *names[2:]):
+        asyncio.run(reader.current(name))
+    assert [name for name in names if reader.last(name) is None] == [names[1]]
+    assert reader.last(names[0]) == shown
