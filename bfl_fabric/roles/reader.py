@@ -53,7 +53,8 @@ class LedgerReader:
     async def seen(self, task_id: str, number: int) -> RoundView:
         """Return a round as it was when it was last read as the current one: what an action was found due in.
 
-        For actions that harm nobody when the round has moved on meanwhile; the contract refuses what is too late.
+        Whoever acts on it checks every condition on this reading. What has happened since then could as well have
+        happened right after a newer one; the contract refuses what is too late.
         """
         view = self.last(task_id)
         if view is not None and view.round is not None and view.round.number == number:

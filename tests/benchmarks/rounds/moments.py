@@ -25,7 +25,8 @@ PHASES: Mapping[str, str] = {
     "sum": RELEASED,
     "publish, settle": "reward:Settle",
 }
-"""The last transaction of each phase; a phase that a round does not have takes no time."""
+"""The last transaction of each phase; a phase that a round does not have takes no time. An attempt may begin before the
+aggregate is confirmed: then "offer, begin" is negative, and the phase after it the longer."""
 
 
 @dataclass(frozen=True)
