@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Entry, Settlement, Task
 from bfl_fabric.audit.authority import field_of
 from bfl_fabric.audit.findings import Check, Findings
-from bfl_fabric.audit.history import History, Recorded, Transaction
+from bfl_fabric.audit.history import History
+from bfl_fabric.audit.record_bytes import record_of
+from bfl_fabric.audit.transactions import Transaction
+
+T = TypeVar("T")
 
 MINT = "mint"
 KINDS: Mapping[str, str] = {
@@ -27,12 +32,9 @@ KINDS: Mapping[str, str] = {
 
 def check_accounts(history: History, findings: Findings) -> None:
     """Recompute the entries of every transaction and follow all balances."""
-    booked: dict[int, list[Recorded[Entry]]] = defaultdict(list)
-    for entry in history.current(Entry):
-        booked[entry.order].append(entry)
     balances: dict[str, int] = defaultdict(int)
-    for transaction in history.transactions:
-        entries = booked.get(transaction.order, [])
+    for transaction in history.transactions.select(lambda name, types: name in KINDS or "entry" in types):
+        entries = _written(history, transaction, Entry)
         if not entries and transaction.name not in KINDS:
             continue
         request = history.request(transaction)
@@ -40,45 +42,44 @@ def check_accounts(history: History, findings: Findings) -> None:
         expected = _expected(history, transaction, request, balances)
         _check_movement(transaction, entries, expected, findings)
         for entry in entries:
-            balances[entry.value.account] += entry.value.amount
-        for account in sorted({entry.value.account for entry in entries} - {MINT}):
+            balances[entry.account] += entry.amount
+        for account in sorted({entry.account for entry in entries} - {MINT}):
             if balances[account] < 0:
                 text = f"account {account} stands at {balances[account]} after {transaction.name}"
                 findings.fail(Check.ENTRIES, text, transaction.place)
 
 
 def _check_form(
-    entries: Sequence[Recorded[Entry]], transaction: Transaction, request: Json, findings: Findings
+    entries: Sequence[Entry], transaction: Transaction, request: Json, findings: Findings
 ) -> None:
     findings.count(Check.ENTRIES, len(entries))
     if not entries:
         return
-    records = [entry.value for entry in entries]
     if any(
-        (one.transaction_id, one.booked_at) != (transaction.transaction_id, transaction.at) for one in records
+        (one.transaction_id, one.booked_at) != (transaction.transaction_id, transaction.at) for one in entries
     ):
         findings.fail(Check.ENTRIES, "an entry names another transaction or moment", transaction.place)
     reference = _reference(transaction, request)
-    if any((one.kind, one.reference) != (KINDS.get(transaction.name), reference) for one in records):
+    if any((one.kind, one.reference) != (KINDS.get(transaction.name), reference) for one in entries):
         text = f"an entry is not booked as {KINDS.get(transaction.name)} for {reference!r}"
         findings.fail(Check.ENTRIES, text, transaction.place)
-    lines = sorted(one.line for one in records)
+    lines = sorted(one.line for one in entries)
     if lines != list(range(len(lines))):
         findings.fail(Check.ENTRIES, "the lines of the entries have gaps", transaction.place)
-    if sum(one.amount for one in records) != 0:
-        text = f"the entries sum to {sum(one.amount for one in records)}, not to zero"
+    if sum(one.amount for one in entries) != 0:
+        text = f"the entries sum to {sum(one.amount for one in entries)}, not to zero"
         findings.fail(Check.ENTRIES, text, transaction.place)
 
 
 def _check_movement(
     transaction: Transaction,
-    entries: Sequence[Recorded[Entry]],
+    entries: Sequence[Entry],
     expected: Mapping[str, int],
     findings: Findings,
 ) -> None:
     found: dict[str, int] = defaultdict(int)
     for entry in entries:
-        found[entry.value.account] += entry.value.amount
+        found[entry.account] += entry.amount
     for account in sorted(expected.keys() | found.keys()):
         if expected.get(account, 0) != found.get(account, 0):
             text = (
@@ -119,12 +120,17 @@ def _reference(transaction: Transaction, request: Json) -> str:
 def _paid(history: History, transaction: Transaction, task_id: str) -> Mapping[str, int]:
     moved: dict[str, int] = defaultdict(int)
     pool = f"pool:{task_id}"
-    for settlement in history.current(Settlement, task_id):
-        if settlement.transaction is transaction:
-            for line in settlement.value.payouts:
+    for settlement in _written(history, transaction, Settlement):
+        if settlement.task_id == task_id:
+            for line in settlement.payouts:
                 moved[f"participant:{line.participant_id}"] += line.amount
                 moved[pool] -= line.amount
     return moved
+
+
+def _written(history: History, transaction: Transaction, kind: type[T]) -> list[T]:
+    """Return the records of one kind that a transaction wrote."""
+    return [record_of(kind, one.fields) for one in history.written(transaction) if one.kind is kind]
 
 
 def _payer(history: History, task_id: str) -> str:

@@ -16,7 +16,8 @@ from bfl_chaincode.api.canonical import NotCanonical
 from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.api.records import from_json
 from bfl_fabric.audit.findings import Check, Findings, Place
-from bfl_fabric.audit.history import History, Sender, Transaction, Writes, types_of
+from bfl_fabric.audit.history import History, Writes, types_of
+from bfl_fabric.audit.transactions import Sender, Transaction
 from bfl_fabric.errors import AuditFailed, BflError, StorageFull, WorkerFailed
 from bfl_fabric.fabric.envelopes import Action, ParsedTransaction
 from bfl_fabric.fabric.identity import Identity
@@ -25,20 +26,31 @@ from bfl_fabric.fabric.state import ReplayedState
 from bfl_fabric.fabric.verifier import ChainVerifier, VerifiedBlock
 
 ROLE_ATTRIBUTE = "bfl.role"
+HASH_BYTES = 32
 NODE_OUS = frozenset({"client", "admin", "peer", "orderer"})
 
 
 @dataclass(slots=True)
 class Chain:
-    """What came out of the blocks: the contract's history, every chaincode's state, the hashes of all blocks."""
+    """What came out of the blocks: the contract's history, every chaincode's state, all blocks' hashes in a row."""
 
     history: History = field(default_factory=History)
     state: ReplayedState = field(default_factory=ReplayedState)
-    hashes: list[str] = field(default_factory=list)
+    hashes: bytearray = field(default_factory=bytearray)
 
     @property
     def height(self) -> int:
-        return len(self.hashes)
+        return len(self.hashes) // HASH_BYTES
+
+    @property
+    def tip_digest(self) -> str:
+        """The hash of the last block, lower-case hex, "" before the first."""
+        return self.hashes[-HASH_BYTES:].hex()
+
+    def holds(self, digest: str) -> bool:
+        """Say whether a block has this hash."""
+        starts = range(0, len(self.hashes), HASH_BYTES)
+        return any(self.hashes[start : start + HASH_BYTES].hex() == digest for start in starts)
 
 
 def read_chain(
@@ -82,7 +94,7 @@ class _Reader:
         self._findings = findings
 
     def take_block(self, block: VerifiedBlock) -> None:
-        self.chain.hashes.append(block.hash)
+        self.chain.hashes += bytes.fromhex(block.hash)
         for entry in block.transactions:
             if entry.valid and entry.transaction is not None and entry.action is not None:
                 self._take(block.number, entry.transaction, entry.action)

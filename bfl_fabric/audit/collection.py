@@ -39,11 +39,12 @@ def check_collection(history: History, findings: Findings) -> None:
         for version in versions:
             if version.transaction.name == "round:Seal":
                 _check_seal(history, version, task.value, findings)
+    committed = bytearray(len(history.digests))
     for commitment in history.current(UpdateCommitment):
-        _check_commitment(history, commitment, findings)
+        _check_commitment(history, commitment, committed, findings)
     for receipt in history.current(Receipt):
         _check_receipt(history, receipt, findings)
-    _check_digests(history, findings)
+    _check_digests(history, committed, findings)
 
 
 # --- opening --------------------------------------------------------------------------------------
@@ -96,7 +97,10 @@ def _check_holders(history: History, opened: Recorded[Round], task: Task, findin
 # --- commitments and receipts -----------------------------------------------------------------------
 
 
-def _check_commitment(history: History, commitment: Recorded[UpdateCommitment], findings: Findings) -> None:
+def _check_commitment(
+    history: History, commitment: Recorded[UpdateCommitment], committed: bytearray, findings: Findings
+) -> None:
+    """Check one commitment; of its digests that the task notes, mark the numbers in `committed`."""
     findings.count(Check.COMMITMENTS)
     record, transaction, place = commitment.value, commitment.transaction, commitment.place
     name = f"the commitment of {record.participant_id} in round {record.round} of task {record.task_id}"
@@ -117,7 +121,10 @@ def _check_commitment(history: History, commitment: Recorded[UpdateCommitment], 
             Check.COMMITMENTS, f"{name} has another weight than was registered", place, record.digest
         )
     for digest in filter(None, (record.digest, record.mask_digest)):
-        if history.digests.get((record.task_id, digest)) is not transaction:
+        number = history.digests.find(record.task_id, digest)
+        if number is not None:
+            committed[number] = True
+        if number is None or history.digests.order(number) != commitment.order:
             text = f"{name} is of an update that the task had seen before, or was not noted as seen"
             findings.fail(Check.COMMITMENTS, text, place, digest)
     _check_mask(history, commitment, name, findings)
@@ -134,16 +141,13 @@ def _check_mask(
         findings.fail(Check.COMMITMENTS, text, commitment.place, record.digest)
 
 
-def _check_digests(history: History, findings: Findings) -> None:
-    committed = {
-        (one.value.task_id, digest)
-        for one in history.current(UpdateCommitment)
-        for digest in (one.value.digest, one.value.mask_digest)
-    }
-    for (task_id, digest), transaction in history.digests.items():
-        if (task_id, digest) not in committed:
+def _check_digests(history: History, committed: bytearray, findings: Findings) -> None:
+    for number, is_committed in enumerate(committed):
+        if not is_committed:
+            task_id, digest = history.digests[number]
+            place = history.transactions[history.digests.order(number)].place
             text = f"task {task_id} notes an update as seen that nobody committed"
-            findings.fail(Check.COMMITMENTS, text, transaction.place, digest)
+            findings.fail(Check.COMMITMENTS, text, place, digest)
 
 
 def _check_receipt(history: History, receipt: Recorded[Receipt], findings: Findings) -> None:

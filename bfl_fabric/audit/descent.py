@@ -16,7 +16,7 @@ from bfl_fabric.errors import AuditFailed
 def check_descent(history: History, findings: Findings) -> None:
     """Check the model records of every task, and the evaluations."""
     for task in history.current(Task):
-        models = history.current(ModelRecord, task.value.spec.task_id)
+        models = list(history.current(ModelRecord, task.value.spec.task_id))
         for model in models:
             findings.count(Check.LINEAGE)
             _check_model(history, model, task.value, findings)

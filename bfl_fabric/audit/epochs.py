@@ -78,7 +78,7 @@ def _check_single(
     record = epoch.value
     if record.msp_id != task.spec.roles.key_holder or epoch.transaction.msp_id != record.msp_id:
         findings.fail(Check.SPECS, f"{name} was opened by {epoch.transaction.msp_id}", epoch.place)
-    if record.epoch != len(history.as_of(KeyEpoch, epoch.order, record.task_id)) + 1:
+    if record.epoch != len(list(history.as_of(KeyEpoch, epoch.order, record.task_id))) + 1:
         findings.fail(Check.SPECS, f"{name} is out of order", epoch.place)
     late = (record.members, record.threshold, record.expires_at, record.retired_at, record.reason)
     if any(late) or epoch.transaction.name != "key:OpenEpoch":

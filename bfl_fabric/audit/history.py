@@ -2,26 +2,25 @@
 
 Decides which keys the contract's state may hold and what lies under them. A key or value that is not one of these
 is a failure: state that no rule accounts for is never passed over. Whether the records make sense together is
-left to the checks. It never forgets: records are in memory, where equal texts are kept once, and requests in a spool.
+left to the checks. It never forgets: records are in a spool, in memory is where they are and which transaction wrote
+them. A check gets them one after the other, and keeps none.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
-import sys
 from array import array
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from bfl_chaincode.api import canonical, records
+from bfl_chaincode.api import records
 from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_fabric.audit.findings import Check, Findings, Place
+from bfl_fabric.audit.record_bytes import Fields, checked, decoded, record_of
+from bfl_fabric.audit.transactions import Transaction, Transactions
+from bfl_fabric.fabric.keys import Keys
+from bfl_fabric.fabric.recent import Recent
 from bfl_fabric.fabric.spool import Spool
 
 T = TypeVar("T")
@@ -81,252 +80,245 @@ _REWRITTEN = frozenset(
 
 _DELETED = frozenset({records.Registration})
 
-_READERS = {
-    object_type: (kind, tuple(map(attrgetter, fields))) for object_type, (kind, fields) in LAYOUT.items()
-}
-
+_KINDS = tuple(kind for kind, _ in LAYOUT.values())
+_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+_OBJECT_TYPES = {kind: object_type for object_type, (kind, _) in LAYOUT.items()}
 
 Writes: TypeAlias = Sequence[tuple[str, bytes | None]]
 """What a transaction wrote: keys, and values or None for a deletion."""
 
-
-class Sender(NamedTuple):
-    """What the checks ask of the certificate that signed a transaction."""
-
-    msp_id: str
-    common_name: str
-    ou: str
-    role: str
+Parts: TypeAlias = tuple[str, ...]
 
 
-class Transaction(NamedTuple):
-    """A valid transaction of the contract: the `order`-th of the ledger, sent by the holder of a certificate.
+class Recorded(Generic[T]):
+    """A record and the transaction that wrote it, number `order` of the ledger."""
 
-    `name` is `contract:Name`, `at` its moment; its one argument, the request, is kept by the history. `types` are the
-    object types of the keys that it wrote, "" among them for a key that is none of the contract's.
-    """
+    __slots__ = ("_transactions", "order", "value")
 
-    order: int
-    transaction_id: str
-    block: int
-    name: str
-    at: int
-    sender: Sender
-    types: frozenset[str]
+    def __init__(self, value: T, order: int, transactions: Transactions) -> None:
+        self.value = value
+        self.order = order
+        self._transactions = transactions
 
     @property
-    def msp_id(self) -> str:
-        return self.sender.msp_id
-
-    @property
-    def common_name(self) -> str:
-        return self.sender.common_name
-
-    @property
-    def ou(self) -> str:
-        return self.sender.ou
-
-    @property
-    def role(self) -> str:
-        return self.sender.role
-
-    @property
-    def place(self) -> Place:
-        return Place(self.block, self.transaction_id)
-
-
-class Recorded(NamedTuple, Generic[T]):
-    """A record and the transaction that wrote it."""
-
-    value: T
-    transaction: Transaction
+    def transaction(self) -> Transaction:
+        return self._transactions[self.order]
 
     @property
     def place(self) -> Place:
         return self.transaction.place
 
-    @property
-    def order(self) -> int:
-        return self.transaction.order
+
+class Written(NamedTuple):
+    """What a transaction wrote under one key, as JSON, and what stood there before, None for a new record."""
+
+    kind: type
+    fields: Fields
+    before: Fields | None
 
 
-Parts: TypeAlias = tuple[str, ...]
+class _Versions:
+    """Every writing of a record, numbered as they came: bytes in a spool, the rest in arrays."""
 
+    def __init__(self) -> None:
+        self._spool = Spool()
+        self._places = array("Q")
+        self._kinds = array("B")
+        self.keys = array("I")
+        self.orders = array("I")
 
-@dataclass(slots=True)
-class _Key:
-    """Everything that ever happened under one key, most often one writing."""
+    def __len__(self) -> int:
+        return len(self._places)
 
-    first: Recorded[Any]
-    later: list[Recorded[Any]] | None = None
-    deletions: tuple[int, ...] = ()
+    def append(self, kind: type, value: bytes, key: int, order: int) -> None:
+        self._places.append(self._spool.put(value))
+        self._kinds.append(_NUMBERS[kind])
+        self.keys.append(key)
+        self.orders.append(order)
 
-    @property
-    def versions(self) -> Sequence[Recorded[Any]]:
-        return (self.first, *self.later) if self.later else (self.first,)
+    def kind(self, version: int) -> type:
+        return _KINDS[self._kinds[version]]
 
-    def append(self, version: Recorded[Any]) -> None:
-        if self.later is None:
-            self.later = []
-        self.later.append(version)
-
-    def before(self, order: int) -> Recorded[Any] | None:
-        """Return what stood here just before transaction number `order`."""
-        last = self.later[-1] if self.later else self.first
-        if last.transaction.order < order and not self.deletions:
-            return last
-        versions = self.versions
-        place = bisect_left(versions, order, key=attrgetter("order"))
-        if not place:
-            return None
-        found = versions[place - 1]
-        gone = bisect_left(self.deletions, order)
-        return None if gone and self.deletions[gone - 1] > found.order else found
-
-    def written_in(self, order: int) -> Recorded[Any]:
-        """Return what transaction number `order` wrote here, which it did."""
-        if self.later is None:
-            return self.first
-        versions = self.versions
-        return versions[bisect_left(versions, order, key=attrgetter("order"))]
+    def fields(self, version: int) -> Fields:
+        return decoded(self._spool.get(self._places[version]))
 
 
 class History:
-    """All records of a ledger with all their versions, and its transactions in order."""
+    """All records of a ledger with all their versions, and its transactions in order. Raises StorageFull."""
 
     def __init__(self) -> None:
-        self.transactions: list[Transaction] = []
-        self.digests: dict[tuple[str, str], Transaction] = {}
-        self._keys: dict[type, dict[Parts, _Key]] = defaultdict(dict)
-        self._ordered: dict[type, list[Parts]] = defaultdict(list)
-        self._unordered: set[type] = set()
-        self._written: list[_Key] = []
-        self._written_from = array("Q")
-        self._requests = array("Q")
-        self._spool = Spool()
+        self.transactions = Transactions()
+        self.digests = Digests()
+        self._keys = Keys(Spool())
+        self._versions = _Versions()
+        self._first = array("I")
+        self._later: dict[int, array[int]] = {}
+        self._deletions: dict[int, list[int]] = {}
+        self._written_from = array("I", [0])
+        self._recent_keys: Recent[tuple[object, ...], int] = Recent()
+        self._recent_records: Recent[int, Recorded[Any]] = Recent()
 
     def apply(self, transaction: Transaction, request: bytes, writes: Writes, findings: Findings) -> None:
-        """Take in the next valid transaction, what it asked for in JSON, and what it wrote. Raises StorageFull."""
-        self.transactions.append(transaction)
-        self._requests.append(self._spool.put(request))
-        self._written_from.append(len(self._written))
+        """Take in the next valid transaction, what it asked for in JSON, and what it wrote."""
+        self.transactions.append(transaction, request)
         for key, value in writes:
             try:
-                self._write(transaction, key, value)
+                self._write(transaction.order, key, value)
             except NotCanonical as error:
                 text = f"the key {_readable(key)} holds no record: {error}"
                 findings.fail(Check.RECORDS, text, transaction.place)
-            findings.count(Check.RECORDS)
+        self._written_from.append(len(self._versions))
+        findings.count(Check.RECORDS, len(writes))
 
-    def current(self, kind: type[T], *prefix: str | int) -> list[Recorded[T]]:
-        """Return the newest records of a kind whose keys begin with `prefix`, in key order."""
+    def current(self, kind: type[T], *prefix: str | int) -> Iterator[Recorded[T]]:
+        """Yield the newest records of a kind whose keys begin with `prefix`, in key order."""
         return self.as_of(kind, len(self.transactions), *prefix)
 
     def find(self, kind: type[T], *parts: str | int) -> Recorded[T] | None:
         """Return the newest record under this key, None when there is none."""
         return self.find_as_of(kind, len(self.transactions), *parts)
 
-    def as_of(self, kind: type[T], order: int, *prefix: str | int) -> list[Recorded[T]]:
-        """Return what `current` would have returned just before transaction number `order`."""
-        found = [key.before(order) for key in self._matching(kind, prefix)]
-        return [record for record in found if record is not None]
+    def as_of(self, kind: type[T], order: int, *prefix: str | int) -> Iterator[Recorded[T]]:
+        """Yield what `current` would have yielded just before transaction number `order`."""
+        for key in self._matching(kind, prefix):
+            version = self._before(key, order)
+            if version is not None:
+                yield self._recorded(version)
 
     def find_as_of(self, kind: type[T], order: int, *parts: str | int) -> Recorded[T] | None:
         """Return what `find` would have returned just before transaction number `order`."""
-        key = self._keys[kind].get(_parts(parts))
-        return None if key is None else key.before(order)
+        key = self._recent_keys.get((kind, parts))
+        if key is None:
+            key = self._keys.find(_key(kind, parts))
+            if key is None:
+                return None
+            self._recent_keys.remember((kind, parts), key)
+        version = self._before(key, order)
+        return None if version is None else self._recorded(version)
 
     def versions(self, kind: type[T], *prefix: str | int) -> Iterator[Sequence[Recorded[T]]]:
         """Yield for each key that begins with `prefix` everything that was ever written there, oldest first."""
         for key in self._matching(kind, prefix):
-            yield key.versions
+            yield [self._recorded(version) for version in (self._first[key], *self._later.get(key, ()))]
 
     def request(self, transaction: Transaction) -> Json:
         """Return what a transaction asked for."""
-        request: Json = json.loads(self._spool.get(self._requests[transaction.order]))
-        return request
+        return self.transactions.request(transaction.order)
 
-    def written(self, transaction: Transaction) -> Iterator[tuple[Any, Any]]:
-        """Yield each record that a transaction wrote, with the one that it replaced, None for a new one."""
-        order = transaction.order
-        last = order + 1 == len(self._written_from)
-        end = len(self._written) if last else self._written_from[order + 1]
-        for key in self._written[self._written_from[order] : end]:
-            before = key.before(order)
-            yield key.written_in(order).value, None if before is None else before.value
+    def written(self, transaction: Transaction) -> Iterator[Written]:
+        """Yield each record that a transaction wrote, in the order of its writes."""
+        versions = self._versions
+        for version in range(*self._written_from[transaction.order : transaction.order + 2]):
+            before = self._before(versions.keys[version], transaction.order)
+            fields_before = None if before is None else versions.fields(before)
+            yield Written(versions.kind(version), versions.fields(version), fields_before)
 
-    def _matching(self, kind: type, prefix: Sequence[str | int]) -> list[_Key]:
-        """Return what lies under the keys that begin with these parts, in key order."""
-        ordered, keys, start = self._ordered[kind], self._keys[kind], _parts(prefix)
-        if kind in self._unordered:
-            ordered.sort()
-            self._unordered.remove(kind)
-        first = last = bisect_left(ordered, start)
-        while last < len(ordered) and ordered[last][: len(start)] == start:
-            last += 1
-        return [keys[parts] for parts in ordered[first:last]]
+    # --- reading --------------------------------------------------------------------------------
 
-    def _add_version(self, kind: type, parts: Parts, recorded: Recorded[Any]) -> _Key:
-        key = self._keys[kind].get(parts)
-        if key is None:
-            key = self._keys[kind][parts] = _Key(recorded)
-            self._ordered[kind].append(parts)
-            self._unordered.add(kind)
-        elif kind in _REWRITTEN:
-            key.append(recorded)
-        else:
-            raise NotCanonical(f"a {kind.__name__} is written once, and here a second time")
-        return key
+    def _before(self, key: int, order: int) -> int | None:
+        """Return which version stood under a key just before transaction number `order`."""
+        limit, found = self._written_from[order], self._first[key]
+        if found >= limit:
+            return None
+        if key in self._later:
+            later = self._later[key]
+            place = bisect_left(later, limit)
+            found = later[place - 1] if place else found
+        if key in self._deletions:
+            deletions = self._deletions[key]
+            gone = bisect_left(deletions, order)
+            if gone and deletions[gone - 1] > self._versions.orders[found]:
+                return None
+        return found
 
-    def _write(self, transaction: Transaction, key: str, value: bytes | None) -> None:
+    def _recorded(self, version: int) -> Recorded[Any]:
+        found = self._recent_records.get(version)
+        if found is None:
+            versions = self._versions
+            record = record_of(versions.kind(version), versions.fields(version))
+            recorded = Recorded(record, versions.orders[version], self.transactions)
+            found = self._recent_records.remember(version, recorded)
+        return found
+
+    def _matching(self, kind: type, prefix: Sequence[str | int]) -> Iterator[int]:
+        """Yield the keys that begin with these parts, in key order."""
+        start = _key(kind, prefix)
+        return (key for _, key in self._keys.between(start, start[:-1] + _AFTER_END))
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def _write(self, order: int, key: str, value: bytes | None) -> None:
         object_type, parts = _split(key)
         if object_type == DIGEST_INDEX:
-            self._index(transaction, parts, value)
+            self._index(order, parts, value)
             return
-        kind, fields = _READERS[object_type]
+        kind, names = LAYOUT[object_type]
         if value is None:
-            self._delete(kind, parts, transaction)
+            self._delete(kind, key.encode(), order)
             return
-        record = _read_record(kind, value)
-        if parts != _parts([field(record) for field in fields]):
+        fields = checked(kind, value)
+        if parts != _parts([_field(fields, name) for name in names]):
             raise NotCanonical("the record under it belongs to another key")
-        self._written.append(self._add_version(kind, parts, Recorded(record, transaction)))
+        self._add_version(kind, key.encode(), value, order)
 
-    def _delete(self, kind: type, parts: Parts, transaction: Transaction) -> None:
+    def _add_version(self, kind: type, key: bytes, value: bytes, order: int) -> None:
+        version, number = len(self._versions), self._keys.add(key)
+        if number == len(self._first):
+            self._first.append(version)
+        elif kind in _REWRITTEN:
+            self._later.setdefault(number, array("I")).append(version)
+        else:
+            raise NotCanonical(f"a {kind.__name__} is written once, and here a second time")
+        self._versions.append(kind, value, number, order)
+
+    def _delete(self, kind: type, key: bytes, order: int) -> None:
         if kind not in _DELETED:
             raise NotCanonical(f"a {kind.__name__} is never deleted, and here it is")
-        key = self._keys[kind].get(parts)
-        if key is not None:
-            key.deletions = (*key.deletions, transaction.order)
+        number = self._keys.find(key)
+        if number is not None:
+            self._deletions.setdefault(number, []).append(order)
 
-    def _index(self, transaction: Transaction, parts: Parts, value: bytes | None) -> None:
+    def _index(self, order: int, parts: Parts, value: bytes | None) -> None:
         if len(parts) != 2 or value != PRESENT:
             raise NotCanonical("an index entry has two parts and the value 1, and is never deleted")
-        task_id, digest = parts
-        if (task_id, digest) in self.digests:
+        if not self.digests.add(*parts, order):
             raise NotCanonical("the digest was committed a second time")
-        self.digests[task_id, digest] = transaction
+
+
+class Digests:
+    """The digests that tasks note as committed, numbered as they came, and which transactions noted them."""
+
+    def __init__(self) -> None:
+        self._keys = Keys(Spool())
+        self._orders = array("I")
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def add(self, task_id: str, digest: str, order: int) -> bool:
+        """Note a digest; return False when it was noted before."""
+        if self._keys.add(_joined(task_id, digest)) < len(self._orders):
+            return False
+        self._orders.append(order)
+        return True
+
+    def find(self, task_id: str, digest: str) -> int | None:
+        """Return the number of a digest of a task, None when it was not noted."""
+        return self._keys.find(_joined(task_id, digest))
+
+    def order(self, number: int) -> int:
+        """Return which transaction noted a digest."""
+        return self._orders[number]
+
+    def __getitem__(self, number: int) -> tuple[str, str]:
+        """Return a digest's task and the digest itself."""
+        task_id, digest = self._keys[number].decode().split("\0")
+        return task_id, digest
 
 
 def types_of(writes: Writes) -> frozenset[str]:
     """Return the object types of the keys that were written, "" among them for one that is no composite key."""
     return _one_of_each(frozenset([type_of(key) for key, _ in writes]))
-
-
-def shared(value: Json) -> Json:
-    """Return a value in which every text is the one object that stands for all equal ones, to save memory."""
-    intern, kind = sys.intern, type(value)
-    if kind is str:
-        return intern(cast("str", value))
-    if kind is dict:
-        items = cast("dict[str, Json]", value).items()
-        return {intern(name): shared(item) if type(item) in _WITH_TEXT else item for name, item in items}
-    if kind is list:
-        return [shared(item) for item in cast("list[Json]", value)]
-    return value
-
-
-_WITH_TEXT = (str, dict, list)
 
 
 @functools.lru_cache(maxsize=256)
@@ -346,28 +338,38 @@ def _split(key: str) -> tuple[str, Parts]:
     object_type, *parts = key[1:-1].split("\0")
     if object_type not in LAYOUT and object_type != DIGEST_INDEX:
         raise NotCanonical(f"the contract keeps no records of type {object_type!r}")
-    return object_type, tuple(map(sys.intern, parts))
+    return object_type, tuple(parts)
 
 
 def _is_composite(key: str) -> bool:
     return len(key) > 2 and key[0] == key[-1] == "\0"
 
 
-def _read_record(kind: type, value: bytes) -> Any:
-    """Read a record that must stand in its canonical form. Raises NotCanonical.
-
-    What comes out in the same bytes again needs no other check; only of what does not is it asked what is wrong.
-    """
-    with contextlib.suppress(ValueError, RecursionError):
-        record: Any = records.from_json(kind, shared(json.loads(value.decode())))
-        if canonical.dump(records.to_json(record)) == value:
-            return record
-    records.from_json(kind, canonical.parse(value))
-    raise NotCanonical("it is not the record's canonical form")
-
-
 def _readable(key: str) -> str:
     return repr(key.strip("\0").replace("\0", "~"))
+
+
+def _key(kind: type, parts: Sequence[str | int]) -> bytes:
+    """Return the key of a record with these parts; one that no key equals where a part is none."""
+    texts = _parts(parts)
+    key = "\0".join(("", _OBJECT_TYPES[kind], *texts, "")).encode("utf-8", "surrogatepass")
+    return key if key.count(0) == len(texts) + 2 else _NO_KEY
+
+
+_NO_KEY = b"\0\0"
+_AFTER_END = b"\1"
+"""In place of a key's last byte it makes the end of what begins with the key: a part holds no zero byte."""
+
+
+def _joined(task_id: str, digest: str) -> bytes:
+    return f"{task_id}\0{digest}".encode("utf-8", "surrogatepass")
+
+
+def _field(fields: Fields, path: str) -> Any:
+    found: Any = fields
+    for name in path.split(".") if "." in path else (path,):
+        found = found[name]
+    return found
 
 
 def _parts(parts: Sequence[str | int]) -> Parts:

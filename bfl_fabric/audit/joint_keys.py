@@ -47,7 +47,7 @@ class KeyShareSum(Protocol):
 
 def joint_schemes(shop: Workshop) -> Mapping[int, ThresholdScheme | None]:
     """Return the scheme of every key epoch of the task; None where its blob is not to be had."""
-    epochs = shop.history.current(KeyEpoch, shop.spec.task_id)
+    epochs = list(shop.history.current(KeyEpoch, shop.spec.task_id))
     if not isinstance(shop.schemes, JointKeyDoor):
         for epoch in epochs:
             text = f"this audit knows no joint keys, and task {shop.spec.task_id} has one"

@@ -24,8 +24,9 @@ from bfl_chaincode.api.records import (
 from bfl_fabric.audit import attempts
 from bfl_fabric.audit.attempts import Standing
 from bfl_fabric.audit.findings import Check, Findings
-from bfl_fabric.audit.history import History, Recorded, Transaction
+from bfl_fabric.audit.history import History, Recorded
 from bfl_fabric.audit.phases import name_of
+from bfl_fabric.audit.transactions import Transaction
 
 Member: TypeAlias = ShareOffer | DecryptionShare | Blame
 """What a key member states about an attempt."""

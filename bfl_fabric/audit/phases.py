@@ -101,7 +101,7 @@ def _check_inheritance(history: History, opened: Recorded[Round], task: Task, fi
     if (record.base_model_digest, record.direction_digest) != expected:
         text = f"{name_of(record)} does not start from the model and direction before it"
         findings.fail(Check.LINEAGE, text, place, record.base_model_digest)
-    epochs = history.as_of(KeyEpoch, opened.order, record.task_id)
+    epochs = list(history.as_of(KeyEpoch, opened.order, record.task_id))
     if not epochs or record.epoch != epochs[-1].value.epoch:
         findings.fail(Check.PHASES, f"{name_of(record)} does not use the newest key epoch", place)
     elif not is_usable(epochs[-1].value, opened.transaction.at):

@@ -23,12 +23,14 @@ from bfl_chaincode.api.records import (
     ScoreSheet,
     Task,
     UpdateCommitment,
-    to_json,
 )
 from bfl_fabric.audit.findings import Check, Findings
-from bfl_fabric.audit.history import History, Transaction
+from bfl_fabric.audit.history import History, Written
+from bfl_fabric.audit.record_bytes import Fields
+from bfl_fabric.audit.transactions import Transaction
 
 Request: TypeAlias = Mapping[str, Json]
+
 
 ELSEWHERE = frozenset({(Round, "direction_digest"), (Entry, "amount"), (ScoreSheet, "scores")})
 """Request fields that mean something else in this kind of record; other checks know what."""
@@ -73,49 +75,52 @@ def check_requests(history: History, findings: Findings) -> None:
         findings.count(Check.REQUESTS)
         asked = history.request(transaction)
         request = asked if isinstance(asked, dict) else {}
-        for record, before in history.written(transaction):
-            for problem in _problems(transaction, request, record, before):
-                text = f"{transaction.name} wrote a {type(record).__name__} whose {problem}"
+        for written in history.written(transaction):
+            for problem in _problems(transaction, request, written):
+                text = f"{transaction.name} wrote a {written.kind.__name__} whose {problem}"
                 findings.fail(Check.REQUESTS, text, transaction.place)
 
 
-def _problems(transaction: Transaction, request: Request, record: Any, before: Any) -> list[str]:
-    kind: Any = type(record)
-    stated = to_json(record)
-    written = {**_left_out(kind), **stated}
+def _problems(transaction: Transaction, request: Request, written: Written) -> list[str]:
+    kind = written.kind
+    record = _whole(kind, written.fields)
+    before = None if written.before is None else _whole(kind, written.before)
     return [
-        *_not_as_asked(transaction, request, record, written),
-        *_not_asked_for(request, record, stated),
-        *_not_as_dated(transaction, written, before),
-        *_not_as_before(transaction, written, record, before),
-        *_not_as_named(transaction, record),
+        *_not_as_asked(transaction, request, kind, record),
+        *_not_asked_for(request, written),
+        *_not_as_dated(transaction, record, before or {}),
+        *_not_as_before(transaction, kind, record, before),
+        *_not_as_named(transaction, kind, record),
     ]
 
 
-def _not_as_asked(
-    transaction: Transaction, request: Request, record: Any, written: Mapping[str, Json]
-) -> list[str]:
-    if transaction.name == "federation:Found" and isinstance(record, Organization):
-        request = _of_organization(request, record.msp_id)
+def _whole(kind: type, stated: Fields) -> Fields:
+    """Return every field of a record, those too that its canonical form leaves out."""
+    return {**_left_out(kind), **stated}
+
+
+def _not_as_asked(transaction: Transaction, request: Request, kind: type, record: Fields) -> list[str]:
+    if transaction.name == "federation:Found" and kind is Organization:
+        request = _of_organization(request, record["msp_id"])
     problems = [
         f"{name} is not the one that was asked for"
         for name, asked in request.items()
-        if name in written and (type(record), name) not in ELSEWHERE and written[name] != asked
+        if name in record and record[name] != asked and (kind, name) not in ELSEWHERE
     ]
-    if isinstance(record, ScoreSheet) and _sorted(request.get("scores")) != written["scores"]:
+    if kind is ScoreSheet and _sorted(request.get("scores")) != record["scores"]:
         problems.append("scores are not those that were sent")
     return problems
 
 
-def _not_asked_for(request: Request, record: Any, stated: Mapping[str, Json]) -> list[str]:
+def _not_asked_for(request: Request, written: Written) -> list[str]:
     return [
         f"{name} was not asked for"
-        for name in OPTIONAL.get(type(record), ())
-        if name in stated and name not in request
+        for name in OPTIONAL.get(written.kind, ())
+        if name in written.fields and name not in request
     ]
 
 
-def _of_organization(request: Request, msp_id: str) -> Request:
+def _of_organization(request: Request, msp_id: Json) -> Request:
     listed = request.get("organizations")
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, dict) and one.get("msp_id") == msp_id:
@@ -128,12 +133,12 @@ def _sorted(scores: Json) -> Json:
     return sorted(listed, key=lambda one: str(one.get("participant_id")) if isinstance(one, dict) else "")
 
 
-def _not_as_dated(transaction: Transaction, written: Mapping[str, Json], before: Any) -> list[str]:
+def _not_as_dated(transaction: Transaction, record: Fields, before: Fields) -> list[str]:
     """Values that are not the transaction's moment were there before; what is no moment yet is 0."""
     return [
         f"{name} is neither the transaction's moment nor kept from before"
-        for name in _moments(tuple(written))
-        if written[name] not in (transaction.at, getattr(before, name, 0))
+        for name in _moments(tuple(record))
+        if record[name] not in (transaction.at, before.get(name, 0))
     ]
 
 
@@ -142,24 +147,15 @@ def _moments(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name.endswith("_at") and name not in UNDATED)
 
 
-def _not_as_before(
-    transaction: Transaction, written: Mapping[str, Json], record: Any, before: Any
-) -> list[str]:
-    kind, changed = CHANGED.get(transaction.name, (None, frozenset()))
-    if before is None or type(record) is not kind:
+def _not_as_before(transaction: Transaction, kind: type, record: Fields, before: Fields | None) -> list[str]:
+    replaced, changed = CHANGED.get(transaction.name, (None, frozenset()))
+    if before is None or kind is not replaced:
         return []
-    kept = _whole(before)
     return [
         f"{name} was changed with it"
-        for name, value in written.items()
-        if name not in changed and value != kept[name]
+        for name, value in record.items()
+        if name not in changed and value != before[name]
     ]
-
-
-def _whole(record: Any) -> dict[str, Json]:
-    """Return every field of a record as JSON, those too that its canonical form leaves out."""
-    kind: Any = type(record)
-    return {**_left_out(kind), **to_json(record)}
 
 
 @functools.lru_cache(maxsize=256)
@@ -172,13 +168,13 @@ def _left_out(kind: Any) -> Mapping[str, Json]:
     }
 
 
-def _not_as_named(transaction: Transaction, record: Any) -> list[str]:
+def _not_as_named(transaction: Transaction, kind: type, record: Fields) -> list[str]:
     """What follows from the name of the transaction alone."""
     problems = []
-    if isinstance(record, _MEMBERS) and record.active is not ACTIVE.get(transaction.name):
+    if kind in _MEMBERS and record["active"] is not ACTIVE.get(transaction.name):
         problems.append("activity is not what its transaction makes of it")
-    if isinstance(record, Participant) and record.msp_id != transaction.msp_id:
+    if kind is Participant and record["msp_id"] != transaction.msp_id:
         problems.append("organization is not its sender's")
-    if transaction.name == "task:Create" and isinstance(record, Task) and record.reason:
+    if kind is Task and transaction.name == "task:Create" and record["reason"]:
         problems.append("reason stands before there is one")
     return problems

@@ -109,7 +109,7 @@ def _check_reputation(
         task_id, name, standing.score_ppb, standing.streak, standing.rounds, settlement.transaction.at
     )
     found = history.find_as_of(Reputation, settlement.order + 1, task_id, name)
-    if found is None or found.value != expected or found.transaction is not settlement.transaction:
+    if found is None or found.value != expected or found.order != settlement.order:
         text = f"the reputation of {name} after round {settlement.value.round} of task {task_id} is not {expected}"
         findings.fail(Check.REPUTATIONS, text, settlement.place)
 

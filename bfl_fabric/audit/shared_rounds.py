@@ -83,7 +83,7 @@ class SharedRound:
 
     def _check_questions(self, masks: Sequence[Path]) -> None:
         """The sum of masks that an active set answered for is that of the committed ones."""
-        openings = self._shop.history.current(Opening, self._round.task_id, self._round.number)
+        openings = list(self._shop.history.current(Opening, self._round.task_id, self._round.number))
         if not openings:
             return
         self._shop.findings.count(Check.MASKS)

@@ -6,6 +6,7 @@ money to `settlements` and `accounts`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -108,17 +109,17 @@ def _check_start(history: History, task: Recorded[Task], findings: Findings) -> 
         if sum(one.samples for one in able) > spec.encryption.max_total_weight:
             text = f"the participants of task {spec.task_id} weigh more than a sum can hold"
             findings.fail(Check.COHORTS, text, version.place)
-        if not history.as_of(KeyEpoch, version.order, spec.task_id):
+        if not any(history.as_of(KeyEpoch, version.order, spec.task_id)):
             findings.fail(Check.SPECS, f"task {spec.task_id} started without a key", version.place)
 
 
 def _check_progress(history: History, task: Recorded[Task], findings: Findings) -> None:
     spec = task.value.spec
+    opened, settled_at = _course(history, spec.task_id)
     for versions in history.versions(Progress, spec.task_id):
         for version in versions:
-            rounds = history.as_of(Round, version.order + 1, spec.task_id)
-            settled = sum(1 for round_ in rounds if round_.value.phase is Phase.SETTLED)
-            if (version.value.round, version.value.settled) != (len(rounds), settled):
+            begun, settled = bisect_right(opened, version.order), bisect_right(settled_at, version.order)
+            if (version.value.round, version.value.settled) != (begun, settled):
                 text = f"the progress of task {spec.task_id} is not what its rounds say"
                 findings.fail(Check.PHASES, text, version.place)
             if settled > spec.schedule.rounds:
@@ -127,6 +128,15 @@ def _check_progress(history: History, task: Recorded[Task], findings: Findings) 
     numbers = [round_.value.number for round_ in history.current(Round, spec.task_id)]
     if numbers != list(range(1, len(numbers) + 1)):
         findings.fail(Check.PHASES, f"the rounds of task {spec.task_id} are numbered {numbers}", task.place)
+
+
+def _course(history: History, task_id: str) -> tuple[list[int], list[int]]:
+    """Return in which transactions, by number, rounds of a task were opened, and in which they became settled."""
+    opened, settled = [], []
+    for versions in history.versions(Round, task_id):
+        opened.append(versions[0].order)
+        settled += [version.order for version in versions if version.value.phase is Phase.SETTLED][:1]
+    return sorted(opened), sorted(settled)
 
 
 def _check_registration(history: History, registration: Recorded[Registration], findings: Findings) -> None:

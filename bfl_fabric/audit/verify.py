@@ -92,7 +92,7 @@ def verify_run(
     findings = Findings(progress=progress)
     with rare_collections():
         chain = read_chain(blocks, genesis_digest, chosen.chaincode, findings, chosen.workers)
-        if chosen.known_block and chosen.known_block not in chain.hashes:
+        if chosen.known_block and not chain.holds(chosen.known_block):
             text = f"the chain does not hold the known block {chosen.known_block}: blocks were cut off"
             findings.fail(Check.BLOCKS, text, Place(chain.height))
         if chosen.state_database is not None:
@@ -120,7 +120,7 @@ def make_report(chain: Chain, genesis_digest: str, options: AuditOptions, findin
         passed=not findings.failures and (options.allow_missing or not findings.withheld),
         height=chain.height,
         genesis_digest=genesis_digest,
-        tip_digest=chain.hashes[-1] if chain.hashes else "",
+        tip_digest=chain.tip_digest,
         allow_missing=options.allow_missing,
         counts=findings.counted(),
         failures=tuple(findings.failures),

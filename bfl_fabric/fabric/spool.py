@@ -15,6 +15,9 @@ from bfl_fabric.errors import StorageFull
 CHUNK_BYTES = 1 << 16
 """What is put aside is written in pieces of about this size."""
 
+WINDOW_BYTES = 1 << 13
+"""So much is read at once: what was put aside together is most often asked for together."""
+
 _LENGTH_BITS = 32
 
 
@@ -25,28 +28,39 @@ class Spool:
         self._descriptor = -1
         self._written_bytes = 0
         self._waiting = bytearray()
+        self._window = b""
+        self._window_start = self._window_end = 0
 
     def put(self, value: bytes) -> int:
         """Put a value aside and return its place. Raises StorageFull."""
-        place = (self._written_bytes + len(self._waiting)) << _LENGTH_BITS | len(value)
-        self._waiting += value
-        if len(self._waiting) >= CHUNK_BYTES:
+        waiting = self._waiting
+        place = self._written_bytes + len(waiting) << _LENGTH_BITS | len(value)
+        waiting += value
+        if len(waiting) >= CHUNK_BYTES:
             self._write()
         return place
 
     def get(self, place: int) -> bytes:
         """Return the value at a place. Raises StorageFull when the file does not give it back."""
-        start, length = place >> _LENGTH_BITS, place & (1 << _LENGTH_BITS) - 1
-        waiting = start - self._written_bytes
-        if waiting >= 0:
-            return bytes(self._waiting[waiting : waiting + length])
+        start = place >> _LENGTH_BITS
+        end, before = start + (place & _LENGTHS), self._window_start
+        if before <= start and end <= self._window_end:
+            return self._window[start - before : end - before]
+        before = self._written_bytes
+        if start >= before:
+            return bytes(self._waiting[start - before : end - before])
+        return self._read(start, end - start)
+
+    def _read(self, start: int, length: int) -> bytes:
         try:
-            value = os.pread(self._descriptor, length, start)
+            found = os.pread(self._descriptor, max(length, WINDOW_BYTES), start)
         except OSError as error:
             raise StorageFull(f"the temporary file cannot be read: {error.strerror}") from error
-        if len(value) != length:
+        if len(found) < length:
             raise StorageFull("the temporary file was cut off")
-        return value
+        if length < WINDOW_BYTES:
+            self._window, self._window_start, self._window_end = found, start, start + len(found)
+        return found[:length]
 
     def _write(self) -> None:
         try:
@@ -64,3 +78,6 @@ class Spool:
         with tempfile.TemporaryFile(buffering=0) as file:
             self._descriptor = os.dup(file.fileno())
         weakref.finalize(self, os.close, self._descriptor)
+
+
+_LENGTHS = (1 << _LENGTH_BITS) - 1

@@ -7,17 +7,16 @@ transactions are valid is left to `bfl_fabric.fabric.validation`; here everythin
 from __future__ import annotations
 
 import functools
-from bisect import bisect_left, insort
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
+from bfl_fabric.fabric.keys import Keys
+from bfl_fabric.fabric.recent import Recent
 from bfl_fabric.fabric.rwsets import Height, NamespaceSet
 from bfl_fabric.fabric.spool import Spool
 from bfl_fabric.fabric.wire import varint
-
-SPOOLED_BYTES = 64
-"""Shorter values take no less memory elsewhere."""
 
 Key = bytes
 """A key as bytes: UTF-8 for public keys, the SHA-256 of the key in collections."""
@@ -59,8 +58,7 @@ class Versioned(NamedTuple):
     height: Height
 
 
-@dataclass(frozen=True, slots=True)
-class _Spooled:
+class _Spooled(NamedTuple):
     """What stands under a key, with its value put aside."""
 
     spool: Spool
@@ -149,24 +147,26 @@ class Updates:
         return b"".join(parts)
 
 
-@dataclass(slots=True)
 class ReplayedState:
-    """The whole state, with public keys in order: all in memory, or with the longer values in a spool."""
+    """The whole state, with public keys in order: keys and values are in spools, places and versions in arrays.
 
-    spool: Spool | None = None
-    spaces: dict[Space, dict[Key, Standing]] = field(default_factory=dict)
-    _ordered: dict[str, list[Key]] = field(default_factory=dict)
+    All methods may raise StorageFull.
+    """
+
+    def __init__(self) -> None:
+        self._spool = Spool()
+        self._keys_spool = Spool()
+        self._tables: dict[Space, _Table] = {}
 
     def find(self, space: Space, key: Key) -> Standing | None:
-        entries = self.spaces.get(space)
-        return None if entries is None else entries.get(key)
+        table = self._tables.get(space)
+        if table is None:
+            return None
+        return table.recent[key] if key in table.recent else table.find(key)
 
     def scan(self, namespace: str, start: Key, end: Key) -> Iterator[tuple[Key, Height]]:
-        ordered = self._ordered.get(namespace, [])
-        entries = self.spaces.get(Space(namespace), {})
-        stop = bisect_left(ordered, end) if end else len(ordered)
-        for index in range(bisect_left(ordered, start), stop):
-            yield ordered[index], entries[ordered[index]].height
+        table = self._tables.get(Space(namespace))
+        return iter(()) if table is None else table.between(start, end)
 
     def value(self, namespace: str, key: str) -> bytes | None:
         """Return a public value, None when the key is absent."""
@@ -175,49 +175,95 @@ class ReplayedState:
 
     def public(self, namespace: str) -> Mapping[str, bytes]:
         """Return a chaincode's whole public state, in key order."""
-        entries = self.spaces.get(Space(namespace), {})
-        return {key.decode(): entries[key].value or b"" for key in self._ordered.get(namespace, [])}
+        return {
+            key.decode(): self.value(namespace, key.decode()) or b""
+            for key, _ in self.scan(namespace, b"", b"")
+        }
 
     @property
     def public_count(self) -> int:
         """How many public keys there are, of all chaincodes."""
-        return sum(map(len, self._ordered.values()))
+        return sum(table.count for space, table in self._tables.items() if not space.collection)
 
     def public_keys(self) -> Iterator[tuple[str, str]]:
         """Yield every public key as (namespace, key)."""
-        for namespace, keys in self._ordered.items():
-            yield from ((namespace, key.decode()) for key in keys)
+        for namespace, collection in self._tables:
+            if not collection:
+                yield from ((namespace, key.decode()) for key, _ in self.scan(namespace, b"", b""))
 
     def commit(self, updates: Updates) -> None:
         """Make a block's changes part of the state."""
         for space, changes in updates.spaces.items():
-            entries = self.spaces.setdefault(space, {})
+            table = self._tables.get(space)
+            if table is None:
+                table = self._tables[space] = _Table(self._keys_spool, self._spool)
             for key, versioned in changes.items():
-                self._index(space, key, present=versioned.value is not None, known=key in entries)
                 if versioned.value is None:
-                    entries.pop(key, None)
+                    table.remove(key)
                 else:
-                    entries[key] = self._kept(versioned, versioned.value)
+                    table.put(key, versioned.value, versioned.metadata, versioned.height)
 
     def expire(self, space: Space, key: Key, height: Height) -> None:
         """Drop a private key's hash whose time to live is over, unless it was written again since `height`."""
         found = self.find(space, key)
         if found is not None and found.height == height:
-            del self.spaces[space][key]
+            self._tables[space].remove(key)
 
-    def _kept(self, versioned: Versioned, value: bytes) -> Standing:
-        if self.spool is None or len(value) < SPOOLED_BYTES:
-            return versioned
-        return _Spooled(self.spool, self.spool.put(value), versioned.metadata, versioned.height)
 
-    def _index(self, space: Space, key: Key, *, present: bool, known: bool) -> None:
-        if space.collection or present == known:
-            return
-        ordered = self._ordered.setdefault(space.namespace, [])
-        if present:
-            insort(ordered, key)
+class _Table:
+    """The keys of one space: what stands under the n-th of them is at place n of each array."""
+
+    def __init__(self, keys: Spool, values: Spool) -> None:
+        self.count = 0
+        self._keys = Keys(keys)
+        self._values = values
+        self._places = array("Q")
+        self._blocks = array("Q")
+        self._transactions = array("I")
+        self._metadata: dict[int, Entries] = {}
+        self.recent: Recent[Key, _Spooled | None] = Recent()
+
+    def find(self, key: Key) -> _Spooled | None:
+        number = self._keys.find(key)
+        if number is None or self._places[number] == _ABSENT:
+            return self.recent.remember(key, None)
+        height = Height(self._blocks[number], self._transactions[number])
+        standing = _Spooled(self._values, self._places[number], self._metadata.get(number), height)
+        return self.recent.remember(key, standing)
+
+    def between(self, start: Key, end: Key) -> Iterator[tuple[Key, Height]]:
+        for key, number in self._keys.between(start, end):
+            if self._places[number] != _ABSENT:
+                yield key, Height(self._blocks[number], self._transactions[number])
+
+    def put(self, key: Key, value: bytes, metadata: Entries | None, height: Height) -> None:
+        number, place = self._keys.add(key), self._values.put(value)
+        if number == len(self._places):
+            self._places.append(place)
+            self._blocks.append(height.block)
+            self._transactions.append(height.transaction)
+            self.count += 1
         else:
-            del ordered[bisect_left(ordered, key)]
+            self.count += self._places[number] == _ABSENT
+            self._places[number] = place
+            self._blocks[number], self._transactions[number] = height
+        if metadata is not None:
+            self._metadata[number] = metadata
+        elif self._metadata:
+            self._metadata.pop(number, None)
+        self.recent.remember(key, _Spooled(self._values, place, metadata, height))
+
+    def remove(self, key: Key) -> None:
+        number = self._keys.find(key)
+        if number is not None and self._places[number] != _ABSENT:
+            self._places[number] = _ABSENT
+            self._metadata.pop(number, None)
+            self.recent.remember(key, None)
+            self.count -= 1
+
+
+_ABSENT = (1 << 64) - 1
+"""The place of a value that was deleted."""
 
 
 # --- details ------------------------------------------------------------------------------------
@@ -244,6 +290,7 @@ def _field(number: int, content: bytes) -> bytes:
     return bytes((number << 3 | 2,)) + varint(size) + content if content else b""
 
 
+@functools.lru_cache(maxsize=1024)
 def _ordered_number(number: int) -> bytes:
     """Return Fabric's order-preserving form: how many bytes follow, and the number without leading zeros."""
     size = (number.bit_length() + 7) // 8

@@ -36,7 +36,6 @@ from bfl_fabric.fabric.opening import ALL, OpenedEntry, open_entries
 from bfl_fabric.fabric.policy import Member, Role, require
 from bfl_fabric.fabric.seen import SeenTransactions
 from bfl_fabric.fabric.signatures import ChecksOnTheSpot, SignatureChecks
-from bfl_fabric.fabric.spool import Spool
 from bfl_fabric.fabric.state import ReplayedState
 from bfl_fabric.fabric.validation import BlockVerdict, Verdict, validate_opened
 from bfl_fabric.fabric.wire import read_strict, write
@@ -119,7 +118,7 @@ class ChainVerifier:
         self._seen = SeenTransactions()
         self._expiries = Expiries()
         self.height = 0
-        self.state = ReplayedState(Spool())
+        self.state = ReplayedState()
         self.counts = Counts()
 
     @property

@@ -20,7 +20,8 @@ from bfl_chaincode.api.records import TaskSpec, from_json, to_json
 from bfl_chaincode.shim.stub import Creator
 from bfl_fabric.audit.blobs import DirectoryFinder
 from bfl_fabric.audit.findings import Findings
-from bfl_fabric.audit.history import LAYOUT, History, Sender, Transaction, Writes, type_of, types_of
+from bfl_fabric.audit.history import LAYOUT, History, Writes, type_of, types_of
+from bfl_fabric.audit.transactions import Sender, Transaction
 from bfl_fabric.audit.verify import LEDGER_CHECKS, check_history
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.fabric.identity import Identity

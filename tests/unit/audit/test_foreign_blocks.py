@@ -60,7 +60,7 @@ def test_blocks_of_another_ledger_are_verified_and_hold_nothing_of_the_contract(
     assert findings.failures == []
     assert found.height == 6
     assert findings.counts[Check.TRANSACTIONS] == 6
-    assert found.history.transactions == []
+    assert len(found.history.transactions) == 0
     assert {namespace for namespace, _ in found.state.public_keys()} == {"_lifecycle", CHAINCODE}
 
 

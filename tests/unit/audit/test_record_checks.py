@@ -122,7 +122,7 @@ def test_a_record_under_a_foreign_key_is_a_failure(run: HonestRun) -> None:
 
 @pytest.mark.parametrize("kind", [UpdateCommitment, Receipt, Settlement, Entry])
 def test_what_is_written_once_cannot_be_written_again(run: HonestRun, kind: type) -> None:
-    record: Recorded[Any] = run.history().current(kind)[0]
+    record: Recorded[Any] = next(run.history().current(kind))
     written = run.ledger.committed[record.order].effects.writes
     key = next(key for key, value in written.items() if value == canonical.dump(to_json(record.value)))
     run.ledger.committed[-1].effects.writes[key] = canonical.dump(to_json(record.value))

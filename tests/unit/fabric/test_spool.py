@@ -11,9 +11,7 @@ import pytest
 
 from bfl_fabric.errors import StorageFull
 from bfl_fabric.fabric import spool as module
-from bfl_fabric.fabric.rwsets import Height
-from bfl_fabric.fabric.spool import CHUNK_BYTES, Spool
-from bfl_fabric.fabric.state import SPOOLED_BYTES, ReplayedState, Space, Updates, Versioned
+from bfl_fabric.fabric.spool import CHUNK_BYTES, WINDOW_BYTES, Spool
 
 WHOLE = b"w" * CHUNK_BYTES
 
@@ -61,16 +59,11 @@ def test_a_file_that_was_cut_off_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
         spool.get(place)
 
 
-@pytest.mark.parametrize("size", [1, SPOOLED_BYTES - 1, SPOOLED_BYTES, CHUNK_BYTES])
-def test_a_state_says_the_same_wherever_its_values_are(size: int) -> None:
-    space, value, metadata = Space("bfl"), b"v" * size, (("a", b"b"),)
-    for state in (ReplayedState(), ReplayedState(Spool())):
-        state.commit(Updates({space: {b"key": Versioned(value, metadata, Height(3, 4))}}))
-        found = state.find(space, b"key")
-        assert found is not None
-        assert (found.value, found.metadata, found.height) == (value, metadata, Height(3, 4))
-        assert state.value("bfl", "key") == value
-        assert state.public("bfl") == {"key": value}
-        assert list(state.scan("bfl", b"", b"")) == [(b"key", Height(3, 4))]
-        state.commit(Updates({space: {b"key": Versioned(None, None, Height(4, 0))}}))
-        assert state.find(space, b"key") is None
+def test_values_come_back_also_from_around_the_window_that_was_read_last() -> None:
+    spool = Spool()
+    sizes = [1, WINDOW_BYTES - 1, WINDOW_BYTES, WINDOW_BYTES + 1, 0, 30, CHUNK_BYTES]
+    values = [bytes([number % 256]) * sizes[number % len(sizes)] for number in range(60)]
+    places = [spool.put(value) for value in values]
+    for step in (1, 7, 13):
+        for number in range(0, step * len(values), step):
+            assert spool.get(places[number % len(values)]) == values[number % len(values)]
