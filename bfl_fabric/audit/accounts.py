@@ -130,7 +130,7 @@ def _paid(history: History, transaction: Transaction, task_id: str) -> Mapping[s
 
 def _written(history: History, transaction: Transaction, kind: type[T]) -> list[T]:
     """Return the records of one kind that a transaction wrote."""
-    return [record_of(kind, one.fields) for one in history.written(transaction) if one.kind is kind]
+    return [record_of(kind, fields) for found, fields in history.written(transaction) if found is kind]
 
 
 def _payer(history: History, task_id: str) -> str:

@@ -13,7 +13,8 @@ from enum import Enum, auto
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import NodeRole, Organization, Participant, RoleTerms, Task
 from bfl_fabric.audit.findings import Check, Findings
-from bfl_fabric.audit.history import DIGEST_INDEX, History
+from bfl_fabric.audit.history import History
+from bfl_fabric.audit.layout import DIGEST_INDEX
 from bfl_fabric.audit.transactions import Transaction
 
 

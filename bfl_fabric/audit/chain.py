@@ -12,11 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bfl_chaincode.api import canonical
-from bfl_chaincode.api.canonical import NotCanonical
+from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_chaincode.api.events import ContractEvent
 from bfl_chaincode.api.records import from_json
 from bfl_fabric.audit.findings import Check, Findings, Place
-from bfl_fabric.audit.history import History, Writes, types_of
+from bfl_fabric.audit.history import History
+from bfl_fabric.audit.layout import Writes, types_of
+from bfl_fabric.audit.requests import check_request
 from bfl_fabric.audit.transactions import Sender, Transaction
 from bfl_fabric.errors import AuditFailed, BflError, StorageFull, WorkerFailed
 from bfl_fabric.fabric.envelopes import Action, ParsedTransaction
@@ -66,7 +68,8 @@ def read_chain(
     when one is lost, StorageFull when there is no room for temporary files: that says nothing about the chain.
     """
     with signature_checks(workers) as checks:
-        reader, verifier = _Reader(chaincode, findings), ChainVerifier(genesis_digest, checks)
+        verifier = ChainVerifier(genesis_digest, checks)
+        reader = _Reader(chaincode, verifier.state, findings)
         try:
             for block in verifier.verify(blocks):
                 findings.count(Check.BLOCKS)
@@ -75,21 +78,21 @@ def read_chain(
                     Check.SIGNATURES, verifier.counts.signatures - findings.counts[Check.SIGNATURES]
                 )
                 reader.take_block(block)
+                del block  # else it would stay until the next one is verified
         except (WorkerFailed, StorageFull):
             raise
         except BflError as error:
             findings.fail(Check.BLOCKS, str(error), Place(verifier.height))
     if not reader.chain.hashes and not findings.failures:
         findings.fail(Check.BLOCKS, "there is no block at all", Place(0))
-    reader.chain.state = verifier.state
     return reader.chain
 
 
 class _Reader:
     """Takes the contract's transactions out of verified blocks."""
 
-    def __init__(self, chaincode: str, findings: Findings) -> None:
-        self.chain = Chain()
+    def __init__(self, chaincode: str, state: ReplayedState, findings: Findings) -> None:
+        self.chain = Chain(History(state.keys(chaincode)), state)
         self._chaincode = chaincode
         self._findings = findings
 
@@ -110,13 +113,14 @@ class _Reader:
             position = (len(history.transactions), block)
             arguments = action.arguments
             taken = _transaction(position, transaction, arguments, writes)
-            request = _request(taken.name, arguments)
+            asked = _request(taken.name, arguments)
             _check_event(taken, action)
         except (NotCanonical, BflError) as error:
             place = Place(block, transaction.transaction_id)
             self._findings.fail(Check.RECORDS, str(error), place)
         else:
-            history.apply(taken, request, writes, self._findings)
+            written = history.apply(taken, arguments[1], writes, self._findings)
+            check_request(taken, asked, written, self._findings)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -142,12 +146,11 @@ def _transaction(
     )
 
 
-def _request(name: str, arguments: tuple[bytes, ...]) -> bytes:
-    """Return the one argument, which is JSON with one reading only. Raises AuditFailed, NotCanonical."""
+def _request(name: str, arguments: tuple[bytes, ...]) -> Json:
+    """Return what the one argument says, which is JSON with one reading only. Raises AuditFailed, NotCanonical."""
     if len(arguments) != 2:
         raise AuditFailed(f"{name} has {len(arguments) - 1} arguments, not one")
-    canonical.parse(arguments[1])
-    return arguments[1]
+    return canonical.parse(arguments[1])
 
 
 def _check_event(transaction: Transaction, action: Action) -> None:

@@ -1,22 +1,33 @@
 """The history of a ledger as typed records: who wrote what, when, in which transaction.
 
-Decides which keys the contract's state may hold and what lies under them. A key or value that is not one of these
-is a failure: state that no rule accounts for is never passed over. Whether the records make sense together is
-left to the checks. It never forgets: records are in a spool, in memory is where they are and which transaction wrote
-them. A check gets them one after the other, and keeps none.
+Decides that a key or value that is none of the contract's (`layout`) is a failure: state that no rule accounts for is
+never passed over. Whether the records make sense together is left to the checks. It never forgets: records are in a
+spool, in memory is where they are and which transaction wrote them. A check gets them one after the other, and keeps
+none.
 """
 
 from __future__ import annotations
 
-import functools
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from bfl_chaincode.api import records
 from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_fabric.audit.findings import Check, Findings, Place
+from bfl_fabric.audit.layout import (
+    DELETED,
+    DIGEST_INDEX,
+    LAYOUT,
+    PRESENT,
+    REWRITTEN,
+    Writes,
+    end_of,
+    key_of,
+    parts_of,
+    readable,
+    split,
+)
 from bfl_fabric.audit.record_bytes import Fields, checked, decoded, record_of
 from bfl_fabric.audit.transactions import Transaction, Transactions
 from bfl_fabric.fabric.keys import Keys
@@ -25,69 +36,8 @@ from bfl_fabric.fabric.spool import Spool
 
 T = TypeVar("T")
 
-DIGITS = 8
-PRESENT = b"\x01"
-DIGEST_INDEX = "digest"
-
-LAYOUT: Mapping[str, tuple[type, tuple[str, ...]]] = {
-    "federation": (records.Federation, ()),
-    "organization": (records.Organization, ("msp_id",)),
-    "participant": (records.Participant, ("participant_id",)),
-    "node": (records.Node, ("msp_id", "role", "node_id")),
-    "task": (records.Task, ("spec.task_id",)),
-    "progress": (records.Progress, ("task_id",)),
-    "registration": (records.Registration, ("task_id", "participant_id")),
-    "epoch": (records.KeyEpoch, ("task_id", "epoch")),
-    "ceremony": (records.Ceremony, ("task_id", "epoch")),
-    "keycommitment": (records.KeyCommitment, ("task_id", "epoch", "msp_id")),
-    "keyreveal": (records.KeyReveal, ("task_id", "epoch", "msp_id")),
-    "keyconfirmation": (records.KeyConfirmation, ("task_id", "epoch", "msp_id")),
-    "keycomplaint": (records.KeyComplaint, ("task_id", "epoch", "msp_id", "against")),
-    "keygrant": (records.KeyGrant, ("task_id", "epoch", "participant_id")),
-    "round": (records.Round, ("task_id", "number")),
-    "update": (records.UpdateCommitment, ("task_id", "round", "participant_id")),
-    "receipt": (records.Receipt, ("task_id", "round", "participant_id", "msp_id")),
-    "attestation": (records.Attestation, ("task_id", "round", "msp_id")),
-    "scores": (records.ScoreSheet, ("task_id", "round")),
-    "offer": (records.ShareOffer, ("task_id", "round", "attempt", "msp_id")),
-    "opening": (records.Opening, ("task_id", "round", "attempt")),
-    "share": (records.DecryptionShare, ("task_id", "round", "attempt", "subject", "msp_id")),
-    "blame": (records.Blame, ("task_id", "round", "attempt", "msp_id", "against")),
-    "model": (records.ModelRecord, ("task_id", "round")),
-    "settlement": (records.Settlement, ("task_id", "round")),
-    "reputation": (records.Reputation, ("task_id", "participant_id")),
-    "entry": (records.Entry, ("account", "transaction_id", "line")),
-    "upgrade": (records.Upgrade, ("sequence", "version")),
-    "evaluation": (records.Evaluation, ("task_id", "auditor_id", "report_digest")),
-}
-
-_REWRITTEN = frozenset(
-    {
-        records.Organization,
-        records.Participant,
-        records.Node,
-        records.Task,
-        records.Progress,
-        records.Registration,
-        records.KeyEpoch,
-        records.Ceremony,
-        records.Round,
-        records.Reputation,
-        records.Upgrade,
-    }
-)
-"""Records that change in the course of things; all others are written once."""
-
-_DELETED = frozenset({records.Registration})
-
 _KINDS = tuple(kind for kind, _ in LAYOUT.values())
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
-_OBJECT_TYPES = {kind: object_type for object_type, (kind, _) in LAYOUT.items()}
-
-Writes: TypeAlias = Sequence[tuple[str, bytes | None]]
-"""What a transaction wrote: keys, and values or None for a deletion."""
-
-Parts: TypeAlias = tuple[str, ...]
 
 
 class Recorded(Generic[T]):
@@ -107,6 +57,10 @@ class Recorded(Generic[T]):
     @property
     def place(self) -> Place:
         return self.transaction.place
+
+
+_NEVER = (1 << 32) - 1
+"""In place of the first version of a key under which no record was written."""
 
 
 class Written(NamedTuple):
@@ -144,12 +98,15 @@ class _Versions:
 
 
 class History:
-    """All records of a ledger with all their versions, and its transactions in order. Raises StorageFull."""
+    """All records of a ledger with all their versions, and its transactions in order. Raises StorageFull.
 
-    def __init__(self) -> None:
+    Its keys may be those of a state that knows them anyway (`ReplayedState.keys`), and others too.
+    """
+
+    def __init__(self, keys: Keys | None = None) -> None:
         self.transactions = Transactions()
         self.digests = Digests()
-        self._keys = Keys(Spool())
+        self._keys = Keys(Spool()) if keys is None else keys
         self._versions = _Versions()
         self._first = array("I")
         self._later: dict[int, array[int]] = {}
@@ -158,17 +115,23 @@ class History:
         self._recent_keys: Recent[tuple[object, ...], int] = Recent()
         self._recent_records: Recent[int, Recorded[Any]] = Recent()
 
-    def apply(self, transaction: Transaction, request: bytes, writes: Writes, findings: Findings) -> None:
-        """Take in the next valid transaction, what it asked for in JSON, and what it wrote."""
+    def apply(
+        self, transaction: Transaction, request: bytes, writes: Writes, findings: Findings
+    ) -> list[Written]:
+        """Take in the next valid transaction, what it asked for in JSON, and what it wrote; return its records."""
         self.transactions.append(transaction, request)
+        written = []
         for key, value in writes:
             try:
-                self._write(transaction.order, key, value)
+                record = self._write(transaction.order, key, value)
+                if record is not None:
+                    written.append(record)
             except NotCanonical as error:
-                text = f"the key {_readable(key)} holds no record: {error}"
+                text = f"the key {readable(key)} holds no record: {error}"
                 findings.fail(Check.RECORDS, text, transaction.place)
         self._written_from.append(len(self._versions))
         findings.count(Check.RECORDS, len(writes))
+        return written
 
     def current(self, kind: type[T], *prefix: str | int) -> Iterator[Recorded[T]]:
         """Yield the newest records of a kind whose keys begin with `prefix`, in key order."""
@@ -189,12 +152,15 @@ class History:
         """Return what `find` would have returned just before transaction number `order`."""
         key = self._recent_keys.get((kind, parts))
         if key is None:
-            key = self._keys.find(_key(kind, parts))
+            key = self._known(key_of(kind, parts))
             if key is None:
                 return None
             self._recent_keys.remember((kind, parts), key)
         version = self._before(key, order)
-        return None if version is None else self._recorded(version)
+        if version is None:
+            return None
+        found = self._recent_records.get(version)
+        return found or self._recent_records.remember(version, self._recorded(version))
 
     def versions(self, kind: type[T], *prefix: str | int) -> Iterator[Sequence[Recorded[T]]]:
         """Yield for each key that begins with `prefix` everything that was ever written there, oldest first."""
@@ -205,13 +171,11 @@ class History:
         """Return what a transaction asked for."""
         return self.transactions.request(transaction.order)
 
-    def written(self, transaction: Transaction) -> Iterator[Written]:
-        """Yield each record that a transaction wrote, in the order of its writes."""
+    def written(self, transaction: Transaction) -> Iterator[tuple[type, Fields]]:
+        """Yield each record that a transaction wrote, its kind and fields, in the order of its writes."""
         versions = self._versions
         for version in range(*self._written_from[transaction.order : transaction.order + 2]):
-            before = self._before(versions.keys[version], transaction.order)
-            fields_before = None if before is None else versions.fields(before)
-            yield Written(versions.kind(version), versions.fields(version), fields_before)
+            yield versions.kind(version), versions.fields(version)
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -232,53 +196,65 @@ class History:
         return found
 
     def _recorded(self, version: int) -> Recorded[Any]:
-        found = self._recent_records.get(version)
-        if found is None:
-            versions = self._versions
-            record = record_of(versions.kind(version), versions.fields(version))
-            recorded = Recorded(record, versions.orders[version], self.transactions)
-            found = self._recent_records.remember(version, recorded)
-        return found
+        versions = self._versions
+        record = record_of(versions.kind(version), versions.fields(version))
+        return Recorded(record, versions.orders[version], self.transactions)
 
     def _matching(self, kind: type, prefix: Sequence[str | int]) -> Iterator[int]:
         """Yield the keys that begin with these parts, in key order."""
-        start = _key(kind, prefix)
-        return (key for _, key in self._keys.between(start, start[:-1] + _AFTER_END))
+        start = key_of(kind, prefix)
+        found = self._keys.between(start, end_of(start))
+        return (key for _, key in found if key < len(self._first) and self._first[key] != _NEVER)
+
+    def _known(self, key: bytes) -> int | None:
+        """Return the number of a key under which a record was written, None when there was none."""
+        number = self._keys.find(key)
+        if number is None or number >= len(self._first) or self._first[number] == _NEVER:
+            return None
+        return number
 
     # --- writing --------------------------------------------------------------------------------
 
-    def _write(self, order: int, key: str, value: bytes | None) -> None:
-        object_type, parts = _split(key)
+    def _write(self, order: int, key: str, value: bytes | None) -> Written | None:
+        """Take in one write; return the record that it wrote, None for anything else."""
+        object_type, parts = split(key)
         if object_type == DIGEST_INDEX:
             self._index(order, parts, value)
-            return
-        kind, names = LAYOUT[object_type]
+            return None
+        kind = LAYOUT[object_type][0]
         if value is None:
             self._delete(kind, key.encode(), order)
-            return
+            return None
         fields = checked(kind, value)
-        if parts != _parts([_field(fields, name) for name in names]):
+        if parts != parts_of(object_type, fields):
             raise NotCanonical("the record under it belongs to another key")
-        self._add_version(kind, key.encode(), value, order)
+        before = self._add_version(kind, key.encode(), value, order)
+        return Written(kind, fields, None if before is None else self._versions.fields(before))
 
-    def _add_version(self, kind: type, key: bytes, value: bytes, order: int) -> None:
+    def _add_version(self, kind: type, key: bytes, value: bytes, order: int) -> int | None:
+        """Note another version under a key; return the one that it replaces, None if nothing stood there."""
         version, number = len(self._versions), self._keys.add(key)
-        if number == len(self._first):
-            self._first.append(version)
-        elif kind in _REWRITTEN:
+        before = None
+        if number >= len(self._first):
+            self._first.extend([_NEVER] * (len(self._keys) - len(self._first)))
+        if self._first[number] == _NEVER:
+            self._first[number] = version
+        elif kind in REWRITTEN:
+            before = self._before(number, order)
             self._later.setdefault(number, array("I")).append(version)
         else:
             raise NotCanonical(f"a {kind.__name__} is written once, and here a second time")
         self._versions.append(kind, value, number, order)
+        return before
 
     def _delete(self, kind: type, key: bytes, order: int) -> None:
-        if kind not in _DELETED:
+        if kind not in DELETED:
             raise NotCanonical(f"a {kind.__name__} is never deleted, and here it is")
-        number = self._keys.find(key)
+        number = self._known(key)
         if number is not None:
             self._deletions.setdefault(number, []).append(order)
 
-    def _index(self, order: int, parts: Parts, value: bytes | None) -> None:
+    def _index(self, order: int, parts: tuple[str, ...], value: bytes | None) -> None:
         if len(parts) != 2 or value != PRESENT:
             raise NotCanonical("an index entry has two parts and the value 1, and is never deleted")
         if not self.digests.add(*parts, order):
@@ -316,65 +292,5 @@ class Digests:
         return task_id, digest
 
 
-def types_of(writes: Writes) -> frozenset[str]:
-    """Return the object types of the keys that were written, "" among them for one that is no composite key."""
-    return _one_of_each(frozenset([type_of(key) for key, _ in writes]))
-
-
-@functools.lru_cache(maxsize=256)
-def _one_of_each(types: frozenset[str]) -> frozenset[str]:
-    return types
-
-
-def type_of(key: str) -> str:
-    """Return the object type of a composite key, "" when it is none."""
-    object_type = key[1 : key.find("\0", 1)] if _is_composite(key) else ""
-    return object_type if object_type in LAYOUT or object_type == DIGEST_INDEX else ""
-
-
-def _split(key: str) -> tuple[str, Parts]:
-    if not _is_composite(key):
-        raise NotCanonical("it is not a composite key")
-    object_type, *parts = key[1:-1].split("\0")
-    if object_type not in LAYOUT and object_type != DIGEST_INDEX:
-        raise NotCanonical(f"the contract keeps no records of type {object_type!r}")
-    return object_type, tuple(parts)
-
-
-def _is_composite(key: str) -> bool:
-    return len(key) > 2 and key[0] == key[-1] == "\0"
-
-
-def _readable(key: str) -> str:
-    return repr(key.strip("\0").replace("\0", "~"))
-
-
-def _key(kind: type, parts: Sequence[str | int]) -> bytes:
-    """Return the key of a record with these parts; one that no key equals where a part is none."""
-    texts = _parts(parts)
-    key = "\0".join(("", _OBJECT_TYPES[kind], *texts, "")).encode("utf-8", "surrogatepass")
-    return key if key.count(0) == len(texts) + 2 else _NO_KEY
-
-
-_NO_KEY = b"\0\0"
-_AFTER_END = b"\1"
-"""In place of a key's last byte it makes the end of what begins with the key: a part holds no zero byte."""
-
-
 def _joined(task_id: str, digest: str) -> bytes:
     return f"{task_id}\0{digest}".encode("utf-8", "surrogatepass")
-
-
-def _field(fields: Fields, path: str) -> Any:
-    found: Any = fields
-    for name in path.split(".") if "." in path else (path,):
-        found = found[name]
-    return found
-
-
-def _parts(parts: Sequence[str | int]) -> Parts:
-    return tuple([part if type(part) is str else _part(part) for part in parts])
-
-
-def _part(part: str | int) -> str:
-    return f"{part:0{DIGITS}d}" if isinstance(part, int) else str(part)

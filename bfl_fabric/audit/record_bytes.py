@@ -49,8 +49,8 @@ def record_of(kind: Any, fields: Fields) -> Any:
 class _Shape(NamedTuple):
     """The fields that a plain record has in its canonical form, in their order there, and their types."""
 
-    names: tuple[str, ...]
-    types: tuple[type, ...]
+    names: list[str]
+    types: list[type]
 
 
 def _whole(kind: type, fields: Fields) -> Fields:
@@ -59,7 +59,7 @@ def _whole(kind: type, fields: Fields) -> Fields:
     if (
         shape is not None
         and type(fields) is dict
-        and shape == (tuple(fields), tuple(map(type, fields.values())))
+        and shape == (list(fields), list(map(type, fields.values())))
     ):
         return fields
     return records.to_json(records.from_json(kind, fields))  # type: ignore[arg-type]
@@ -76,8 +76,8 @@ def _shape(kind: Any) -> _Shape | None:
     if not _PLAIN.issuperset(hints.values()):
         return None
     needed = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
-    names = tuple(sorted(records.to_json(kind(**{name: hints[name]() for name in needed}))))
-    return _Shape(names, tuple(hints[name] for name in names))
+    names = sorted(records.to_json(kind(**{name: hints[name]() for name in needed})))
+    return _Shape(names, [hints[name] for name in names])
 
 
 _PLAIN = frozenset({str, int, bool})

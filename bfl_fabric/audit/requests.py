@@ -1,14 +1,15 @@
 """Whether what was written is what its sender asked for, signed, and dated.
 
 Decides field by field: what a request says stands in the record under the same name, moments are the transaction's,
-and a record that is replaced keeps everything that its transaction has no business with.
+and a record that is replaced keeps everything that its transaction has no business with. All of that is in hand while a
+transaction is read, so that it is checked then.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from bfl_chaincode.api.canonical import Json
@@ -25,7 +26,7 @@ from bfl_chaincode.api.records import (
     UpdateCommitment,
 )
 from bfl_fabric.audit.findings import Check, Findings
-from bfl_fabric.audit.history import History, Written
+from bfl_fabric.audit.history import Written
 from bfl_fabric.audit.record_bytes import Fields
 from bfl_fabric.audit.transactions import Transaction
 
@@ -69,16 +70,16 @@ ACTIVE: Mapping[str, bool] = {
 }
 
 
-def check_requests(history: History, findings: Findings) -> None:
-    """Hold every written record against the request, the moment and the record before it."""
-    for transaction in history.transactions:
-        findings.count(Check.REQUESTS)
-        asked = history.request(transaction)
-        request = asked if isinstance(asked, dict) else {}
-        for written in history.written(transaction):
-            for problem in _problems(transaction, request, written):
-                text = f"{transaction.name} wrote a {written.kind.__name__} whose {problem}"
-                findings.fail(Check.REQUESTS, text, transaction.place)
+def check_request(
+    transaction: Transaction, asked: Json, written: Iterable[Written], findings: Findings
+) -> None:
+    """Hold every record that a transaction wrote against its request, its moment and the record before."""
+    findings.count(Check.REQUESTS)
+    request = asked if isinstance(asked, dict) else {}
+    for one in written:
+        for problem in _problems(transaction, request, one):
+            text = f"{transaction.name} wrote a {one.kind.__name__} whose {problem}"
+            findings.fail(Check.REQUESTS, text, transaction.place)
 
 
 def _problems(transaction: Transaction, request: Request, written: Written) -> list[str]:

@@ -10,7 +10,7 @@ import json
 import struct
 from array import array
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from bfl_chaincode.api.canonical import Json
 from bfl_fabric.audit.findings import Place
@@ -66,12 +66,8 @@ class Transaction(NamedTuple):
         return Place(self.block, self.transaction_id)
 
 
-class _Sort(NamedTuple):
-    """What transactions have in common with many others."""
-
-    name: str
-    sender: Sender
-    types: frozenset[str]
+Sort: TypeAlias = tuple[str, Sender, frozenset[str]]
+"""What a transaction has in common with many others: its name, its sender, the types of what it wrote."""
 
 
 class Transactions:
@@ -81,8 +77,8 @@ class Transactions:
         self._spool = Spool()
         self._places = array("Q")
         self._sort_of = array("I")
-        self._sorts: list[_Sort] = []
-        self._numbers: dict[_Sort, int] = {}
+        self._sorts: list[Sort] = []
+        self._numbers: dict[Sort, int] = {}
         self._recent: Recent[int, Transaction] = Recent()
 
     def __len__(self) -> int:
@@ -100,7 +96,7 @@ class Transactions:
         identifier = transaction.transaction_id.encode("utf-8", "surrogatepass")
         head = _HEAD.pack(transaction.block, transaction.at, len(identifier))
         self._places.append(self._spool.put(head + identifier + request))
-        sort = _Sort(transaction.name, transaction.sender, transaction.types)
+        sort = (transaction.name, transaction.sender, transaction.types)
         number = self._numbers.setdefault(sort, len(self._sorts))
         if number == len(self._sorts):
             self._sorts.append(sort)
@@ -108,7 +104,7 @@ class Transactions:
 
     def select(self, wanted: Callable[[str, frozenset[str]], bool]) -> Iterator[Transaction]:
         """Yield in order the transactions whose name and types are wanted."""
-        chosen = [wanted(sort.name, sort.types) for sort in self._sorts]
+        chosen = [wanted(name, types) for name, _, types in self._sorts]
         return (self._read(order) for order, number in enumerate(self._sort_of) if chosen[number])
 
     def request(self, order: int) -> Json:

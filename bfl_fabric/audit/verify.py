@@ -27,7 +27,6 @@ from bfl_fabric.audit.joint_keys import check_joint_keys, joint_schemes
 from bfl_fabric.audit.opened import RoundResult
 from bfl_fabric.audit.openings import check_openings
 from bfl_fabric.audit.phases import check_phases
-from bfl_fabric.audit.requests import check_requests
 from bfl_fabric.audit.settlements import check_settlements
 from bfl_fabric.audit.shared_rounds import SharedRound, check_grants
 from bfl_fabric.audit.statedb import check_state_database
@@ -40,7 +39,6 @@ Progress = Callable[[Check, int], None]
 
 LEDGER_CHECKS: tuple[Callable[[History, Findings], None], ...] = (
     check_authority,
-    check_requests,
     check_tasks,
     check_ceremonies,
     check_epochs,
@@ -52,7 +50,7 @@ LEDGER_CHECKS: tuple[Callable[[History, Findings], None], ...] = (
     check_accounts,
     check_descent,
 )
-"""Everything that needs the ledger alone."""
+"""Everything that needs the ledger alone, and more of it than one transaction at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,10 @@ class ReplayedState:
             for key, _ in self.scan(namespace, b"", b"")
         }
 
+    def keys(self, namespace: str) -> Keys:
+        """Return the keys of a chaincode's public state, those too that were deleted; it grows with the state."""
+        return self._table(Space(namespace)).keys
+
     @property
     def public_count(self) -> int:
         """How many public keys there are, of all chaincodes."""
@@ -194,9 +198,7 @@ class ReplayedState:
     def commit(self, updates: Updates) -> None:
         """Make a block's changes part of the state."""
         for space, changes in updates.spaces.items():
-            table = self._tables.get(space)
-            if table is None:
-                table = self._tables[space] = _Table(self._keys_spool, self._spool)
+            table = self._table(space)
             for key, versioned in changes.items():
                 if versioned.value is None:
                     table.remove(key)
@@ -209,13 +211,19 @@ class ReplayedState:
         if found is not None and found.height == height:
             self._tables[space].remove(key)
 
+    def _table(self, space: Space) -> _Table:
+        table = self._tables.get(space)
+        if table is None:
+            table = self._tables[space] = _Table(Keys(self._keys_spool), self._spool)
+        return table
+
 
 class _Table:
     """The keys of one space: what stands under the n-th of them is at place n of each array."""
 
-    def __init__(self, keys: Spool, values: Spool) -> None:
+    def __init__(self, keys: Keys, values: Spool) -> None:
         self.count = 0
-        self._keys = Keys(keys)
+        self.keys = keys
         self._values = values
         self._places = array("Q")
         self._blocks = array("Q")
@@ -224,7 +232,7 @@ class _Table:
         self.recent: Recent[Key, _Spooled | None] = Recent()
 
     def find(self, key: Key) -> _Spooled | None:
-        number = self._keys.find(key)
+        number = self.keys.find(key)
         if number is None or self._places[number] == _ABSENT:
             return self.recent.remember(key, None)
         height = Height(self._blocks[number], self._transactions[number])
@@ -232,12 +240,12 @@ class _Table:
         return self.recent.remember(key, standing)
 
     def between(self, start: Key, end: Key) -> Iterator[tuple[Key, Height]]:
-        for key, number in self._keys.between(start, end):
+        for key, number in self.keys.between(start, end):
             if self._places[number] != _ABSENT:
                 yield key, Height(self._blocks[number], self._transactions[number])
 
     def put(self, key: Key, value: bytes, metadata: Entries | None, height: Height) -> None:
-        number, place = self._keys.add(key), self._values.put(value)
+        number, place = self.keys.add(key), self._values.put(value)
         if number == len(self._places):
             self._places.append(place)
             self._blocks.append(height.block)
@@ -254,7 +262,7 @@ class _Table:
         self.recent.remember(key, _Spooled(self._values, place, metadata, height))
 
     def remove(self, key: Key) -> None:
-        number = self._keys.find(key)
+        number = self.keys.find(key)
         if number is not None and self._places[number] != _ABSENT:
             self._places[number] = _ABSENT
             self._metadata.pop(number, None)
@@ -284,13 +292,15 @@ def _write_bytes(namespace: str, collection: str, key: Key, versioned: Versioned
 
 def _field(number: int, content: bytes) -> bytes:
     """Return a length-delimited protobuf field, nothing when it is empty."""
-    size = len(content)
-    if 0 < size < 0x80:
-        return bytes((number << 3 | 2, size)) + content
-    return bytes((number << 3 | 2,)) + varint(size) + content if content else b""
+    return _field_head(number, len(content)) + content if content else b""
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=4096)
+def _field_head(number: int, size: int) -> bytes:
+    return varint(number << 3 | 2) + varint(size)
+
+
+@functools.lru_cache(maxsize=4096)
 def _ordered_number(number: int) -> bytes:
     """Return Fabric's order-preserving form: how many bytes follow, and the number without leading zeros."""
     size = (number.bit_length() + 7) // 8

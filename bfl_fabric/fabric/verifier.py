@@ -142,6 +142,7 @@ class ChainVerifier:
         waiting: deque[_Opened] = deque()
         for opened in self._open_all(blocks):
             waiting.append(opened)
+            del opened  # else it would stay until the next block is opened
             while waiting and self._is_enough(waiting):
                 yield self._take(waiting.popleft())
         while waiting:
@@ -155,8 +156,7 @@ class ChainVerifier:
 
     def _open_all(self, blocks: Iterable[bytes]) -> Iterator[_Opened]:
         try:
-            for raw in blocks:
-                yield self._open(raw)
+            yield from map(self._open, blocks)
         except BflError as error:
             yield _Opened(refusal=error)
 

@@ -6,7 +6,6 @@ blocks and envelopes must, because their bytes are hashed and signed; what is in
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -36,7 +35,6 @@ def write(message: Message) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
-@functools.lru_cache(maxsize=4096)
 def varint(number: int) -> bytes:
     """Return protobuf's variable-length encoding of a number."""
     encoded = bytearray()

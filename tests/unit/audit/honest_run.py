@@ -20,7 +20,9 @@ from bfl_chaincode.api.records import TaskSpec, from_json, to_json
 from bfl_chaincode.shim.stub import Creator
 from bfl_fabric.audit.blobs import DirectoryFinder
 from bfl_fabric.audit.findings import Findings
-from bfl_fabric.audit.history import LAYOUT, History, Writes, type_of, types_of
+from bfl_fabric.audit.history import History
+from bfl_fabric.audit.layout import LAYOUT, Writes, type_of, types_of
+from bfl_fabric.audit.requests import check_request
 from bfl_fabric.audit.transactions import Sender, Transaction
 from bfl_fabric.audit.verify import LEDGER_CHECKS, check_history
 from bfl_fabric.domain.ports import UpdateName
@@ -309,11 +311,14 @@ class HonestRun:
         return twin
 
     def history(self, findings: Findings | None = None) -> History:
-        history = History()
+        """Read the ledger as an audit does, with the checks that it makes while reading."""
+        history, found = History(), findings or Findings()
         for order, simulation in enumerate(self.ledger.committed):
             writes = [(key, value or None) for key, value in simulation.effects.writes.items()]
             request = simulation.proposal.arguments[0].encode()
-            history.apply(_transaction(order, simulation, writes), request, writes, findings or Findings())
+            transaction = _transaction(order, simulation, writes)
+            written = history.apply(transaction, request, writes, found)
+            check_request(transaction, canonical.parse(request), written, found)
         return history
 
     def audit_ledger(self) -> Findings:

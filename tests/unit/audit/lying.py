@@ -17,7 +17,7 @@ from bfl_chaincode.api.records import (
     from_json,
     to_json,
 )
-from bfl_fabric.audit.history import LAYOUT, type_of
+from bfl_fabric.audit.layout import LAYOUT, type_of
 from tests.unit.audit.honest_run import HonestRun
 
 COURSE = (

@@ -30,7 +30,7 @@ def _report(run: HonestRun, *, allow_missing: bool = False) -> AuditReport:
     findings = Findings()
     history = run.history(findings)
     check_history(history, DirectoryFinder([run.store]), run.provider, ARITHMETIC, findings)
-    chain = Chain(history=history, hashes=["00"])
+    chain = Chain(history=history, hashes=bytearray(32))
     return make_report(chain, "11", AuditOptions(allow_missing=allow_missing), findings)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.records import Ceremony, from_json
-from bfl_fabric.audit.history import LAYOUT, type_of
+from bfl_fabric.audit.layout import LAYOUT, type_of
 from tests.unit.audit.honest_run import HonestRun
 
 STRANGER = "OmegaMSP"

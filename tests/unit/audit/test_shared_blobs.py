@@ -40,7 +40,7 @@ def _report(run: HonestRun, *, allow_missing: bool = False) -> AuditReport:
     history = run.history(findings)
     check_history(history, DirectoryFinder([run.store]), run.provider, ARITHMETIC, findings)
     options = AuditOptions(allow_missing=allow_missing)
-    return make_report(Chain(history=history, hashes=["00"]), "11", options, findings)
+    return make_report(Chain(history=history, hashes=bytearray(32)), "11", options, findings)
 
 
 def _only(run: HonestRun, check: Check) -> Failure:
