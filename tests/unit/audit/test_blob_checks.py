@@ -88,7 +88,7 @@ def test_what_the_auditor_computes_itself_nobody_has_to_give(own_run: HonestRun)
 def test_what_nobody_can_compute_is_withheld_when_it_is_missing(own_run: HonestRun, name: str) -> None:
     digests = {
         "initial model": own_run.spec.model.initial_digest,
-        "public key": own_run.history().current(KeyEpoch)[0].value.public_key_digest,
+        "public key": next(own_run.history().current(KeyEpoch)).value.public_key_digest,
         "sum": _round(own_run, 3).sum_digest,
     }
     own_run.path(str(digests[name])).unlink()

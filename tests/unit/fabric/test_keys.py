@@ -14,7 +14,7 @@ from bfl_fabric.fabric.keys import Keys
 from bfl_fabric.fabric.recent import RECENT_COUNT, Recent
 from bfl_fabric.fabric.spool import Spool
 
-MOST_BYTES = 45
+MOST_BYTES = 50
 """Of a key of 64 bytes: a place, a fingerprint, two slots or three, and its share of a leaf and its first key."""
 
 
