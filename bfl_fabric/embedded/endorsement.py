@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bfl_chaincode.shim.stub import KeyModification
+from bfl_fabric.embedded.answers import Answers, Question
 from bfl_fabric.embedded.contract import Chaincode, run
 from bfl_fabric.embedded.lifecycle import DeployedChaincode
 from bfl_fabric.embedded.mismatch import difference
@@ -66,17 +67,12 @@ class Simulated:
 
     @property
     def refusal(self) -> str:
-        """The words of a gateway for a response that is not endorsed, "" for one that is."""
-        if 200 <= self.response.status < REFUSED_FROM:
-            return ""
-        return f"chaincode response {self.response.status}, {self.response.message}"
+        return refusal_of(self.response)
 
 
 def simulate(peer: Peer, proposal: Proposal, caller: Member, ground: Ground) -> Simulated:
     """Run the contract once, as this peer."""
-    site = Site(ground.state, ground.deployed.collections, peer.member, caller, ground.modification)
-    stub = SimulationStub(proposal, site)
-    response = run(peer.chaincode, stub)
+    stub, response = execute(peer, proposal, caller, ground)
     result = stub.result()
     simulation = Simulation(
         chaincode=proposal.invocation.chaincode,
@@ -94,26 +90,53 @@ def simulate(peer: Peer, proposal: Proposal, caller: Member, ground: Ground) -> 
     )
 
 
+def execute(
+    peer: Peer, proposal: Proposal, caller: Member, ground: Ground
+) -> tuple[SimulationStub, Response]:
+    """Run the contract once, as this peer, and leave what it read and would write in the stub."""
+    site = Site(ground.state, ground.deployed.collections, peer.member, caller, ground.modification)
+    stub = SimulationStub(proposal, site)
+    return stub, run(peer.chaincode, stub)
+
+
+def refusal_of(response: Response) -> str:
+    """Return the words of a gateway for a response that is not endorsed, "" for one that is."""
+    if 200 <= response.status < REFUSED_FROM:
+        return ""
+    return f"chaincode response {response.status}, {response.message}"
+
+
 class EndorsingPeers:
     """All peers of the ledger, in the order of their organizations."""
 
     def __init__(self, peers: Sequence[Peer], config: ChannelConfig) -> None:
         self._peers: Mapping[str, Peer] = {peer.msp_id: peer for peer in peers}
         self._config = config
+        self._answers = Answers()
 
     def evaluate(
-        self, proposal: Proposal, caller: Member, ground: Ground, organizations: Sequence[str]
+        self, proposal: Proposal, caller: Member, ground: Ground, height: int, organizations: Sequence[str]
     ) -> Response:
-        """Return the response of one peer, if possible of the caller's organization. Raises GatewayFailure."""
+        """Return the response of one peer, if possible of the caller's organization. Raises GatewayFailure.
+
+        What was answered at this height and does not depend on who asked is not asked again.
+        """
         peer = self._evaluator(proposal, caller, organizations)
-        simulated = simulate(peer, proposal, caller, ground)
-        if simulated.refusal:
+        question = Question(height, proposal.invocation.chaincode, proposal.invocation.arguments)
+        kept = self._answers.find(question)
+        if kept is not None:
+            return kept
+        stub, response = execute(peer, proposal, caller, ground)
+        refusal = refusal_of(response)
+        if refusal:
             raise GatewayFailure(
                 GatewayStatus.UNKNOWN,
-                f"evaluate call to endorser returned error: {simulated.refusal}",
-                (peer.detail(simulated.refusal),),
+                f"evaluate call to endorser returned error: {refusal}",
+                (peer.detail(refusal),),
             )
-        return simulated.response
+        if not stub.is_personal:
+            self._answers.keep(question, response)
+        return response
 
     def endorse(
         self, proposal: Proposal, caller: Member, ground: Ground, organizations: Sequence[str]

@@ -148,8 +148,8 @@ class EmbeddedLedger:
         """Run a `protos.SignedProposal` on one peer; nothing is recorded. Raises GatewayFailure."""
         try:
             proposal, caller = self._proposer(signed_proposal)
-            with self._ground(proposal) as (_, ground):
-                return self._peers.evaluate(proposal, caller, ground, organizations)
+            with self._ground(proposal) as (height, ground):
+                return self._peers.evaluate(proposal, caller, ground, height, organizations)
         except NotServed as error:
             raise error.evaluating(organizations) from error
         except ProposalRefused as error:
