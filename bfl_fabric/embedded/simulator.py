@@ -37,7 +37,7 @@ from bfl_fabric.fabric.lifecycle import NAMESPACE
 from bfl_fabric.fabric.policy import Member
 from bfl_fabric.fabric.proposal import Proposal
 from bfl_fabric.fabric.rwsets import Height
-from bfl_fabric.fabric.state import Key, Space, Standing
+from bfl_fabric.fabric.state import Key, Space, Standing, StateView
 from bfl_fabric.fabric.wire import read
 
 T = TypeVar("T")
@@ -47,10 +47,8 @@ class PeerRefused(RuntimeError):
     """The peer does not do what the contract asked for; the words are Fabric's."""
 
 
-class PeerState(Protocol):
+class PeerState(StateView, Protocol):
     """What a simulation reads from: a snapshot, or a state that is being replayed."""
-
-    def find(self, space: Space, key: Key) -> Standing | None: ...
 
     def find_private(self, space: Space, key_hash: Key) -> Standing | None: ...
 
