@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,8 +254,13 @@ class EmbeddedLedger:
 
     def transaction_status(self, transaction_id: str) -> TransactionPlace | None:
         """Return where a transaction was committed and with which validation code, None if it was not."""
+        return self.transaction_places([transaction_id]).get(transaction_id)
+
+    def transaction_places(self, transaction_ids: Iterable[str]) -> dict[str, TransactionPlace]:
+        """Return the status of those of the transactions that are committed."""
         with self._chain.snapshot() as snapshot:
-            return snapshot.find_transaction(transaction_id)
+            found = {name: snapshot.find_transaction(name) for name in transaction_ids}
+        return {name: place for name, place in found.items() if place is not None}
 
     def raw_block(self, number: int) -> bytes:
         """Return a serialized `common.Block`. Raises NotFound."""
