@@ -59,6 +59,19 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A proposal to evaluate, by a caller who may; `organizations` are those that may answer, empty for any."""
+
+    proposal: Proposal
+    caller: Member
+    organizations: tuple[str, ...]
+
+    def question(self, height: int) -> Question:
+        """Return what is asked, whoever asks."""
+        return Question(height, self.proposal.invocation.chaincode, self.proposal.invocation.arguments)
+
+
+@dataclass(frozen=True, slots=True)
 class Simulated:
     """What running a proposal gave on one peer.
 
@@ -132,19 +145,18 @@ class EndorsingPeers:
         self._config = config
         self._answers = Answers()
 
-    def evaluate(
-        self, proposal: Proposal, caller: Member, ground: Ground, height: int, organizations: Sequence[str]
-    ) -> Response:
+    def find_answer(self, asked: Asked, height: int) -> Response | None:
+        """Return what was answered to the same at this height, None when a peer must run it. Raises GatewayFailure."""
+        self._evaluator(asked)
+        return self._answers.find(asked.question(height))
+
+    def answer(self, asked: Asked, ground: Ground, height: int) -> Response:
         """Return the response of one peer, if possible of the caller's organization. Raises GatewayFailure.
 
-        What was answered at this height and does not depend on who asked is not asked again.
+        It is kept for this height unless it depends on more than the state.
         """
-        peer = self._evaluator(proposal, caller, organizations)
-        question = Question(height, proposal.invocation.chaincode, proposal.invocation.arguments)
-        kept = self._answers.find(question)
-        if kept is not None:
-            return kept
-        stub, response = execute(peer, proposal, caller, ground)
+        peer = self._evaluator(asked)
+        stub, response = execute(peer, asked.proposal, asked.caller, ground)
         refusal = refusal_of(response)
         if refusal:
             raise GatewayFailure(
@@ -153,7 +165,7 @@ class EndorsingPeers:
                 (peer.detail(refusal),),
             )
         if not stub.is_personal:
-            self._answers.keep(question, response)
+            self._answers.keep(asked.question(height), response)
         return response
 
     def endorse(
@@ -258,14 +270,12 @@ class EndorsingPeers:
             )
         return peer or next(iter(self._peers.values()))
 
-    def _evaluator(self, proposal: Proposal, caller: Member, organizations: Sequence[str]) -> Peer:
-        allowed = list(organizations) or (
-            [caller.msp_id] if proposal.invocation.transient else list(self._peers)
-        )
-        for name in (caller.msp_id, *allowed):
+    def _evaluator(self, asked: Asked) -> Peer:
+        invocation, own = asked.proposal.invocation, asked.caller.msp_id
+        allowed = asked.organizations or ([own] if invocation.transient else list(self._peers))
+        for name in (own, *allowed):
             if name in allowed and name in self._peers:
                 return self._peers[name]
-        invocation = proposal.invocation
         raise GatewayFailure(
             GatewayStatus.FAILED_PRECONDITION,
             f"no peers available to evaluate chaincode {invocation.chaincode} in channel {invocation.channel_id}",
