@@ -153,9 +153,13 @@ class EndorsingPeers:
     def answer(self, asked: Asked, ground: Ground, height: int) -> Response:
         """Return the response of one peer, if possible of the caller's organization. Raises GatewayFailure.
 
-        It is kept for this height unless it depends on more than the state.
+        It is kept for this height unless it depends on more than the state; when many asked the same at once, it may
+        have been kept in the meantime.
         """
-        peer = self._evaluator(asked)
+        peer, question = self._evaluator(asked), asked.question(height)
+        kept = self._answers.find(question)
+        if kept is not None:
+            return kept
         stub, response = execute(peer, asked.proposal, asked.caller, ground)
         refusal = refusal_of(response)
         if refusal:
@@ -165,7 +169,7 @@ class EndorsingPeers:
                 (peer.detail(refusal),),
             )
         if not stub.is_personal:
-            self._answers.keep(asked.question(height), response)
+            self._answers.keep(question, response)
         return response
 
     def endorse(

@@ -146,8 +146,7 @@ class EmbeddedLedger:
 
     def evaluate(self, signed_proposal: Any, organizations: Sequence[str] = ()) -> Response:
         """Run a `protos.SignedProposal` on one peer; nothing is recorded. Raises GatewayFailure."""
-        asked = self.ask(signed_proposal, organizations)
-        return self.find_answer(asked) or self.answer(asked)
+        return self.answer(self.ask(signed_proposal, organizations))
 
     def ask(self, signed_proposal: Any, organizations: Sequence[str] = ()) -> Asked:
         """Check who wants to evaluate, the first of two steps. Raises GatewayFailure."""
@@ -163,7 +162,7 @@ class EmbeddedLedger:
             return self._peers.find_answer(asked, height)
 
     def answer(self, asked: Asked) -> Response:
-        """Run the contract on one peer. Raises GatewayFailure."""
+        """Run the contract on one peer, unless the answer is kept. Raises GatewayFailure."""
         with _evaluating(asked.organizations), self._ground(asked.proposal) as (height, ground):
             return self._peers.answer(asked, ground, height)
 
