@@ -100,7 +100,7 @@ class NodeSettings(Settings):
     identity: IdentitySettings
     storage: AnchoredPath
     listen: Address = "127.0.0.1:0"
-    poll_seconds: float = Field(default=1.0, gt=0, le=60)
+    poll_seconds: float = Field(default=2.0, gt=0, le=60)
     key_seconds: int = Field(default=0, ge=0)
     training: TrainingSettings | None = None
     evaluation: EvaluationSettings | None = None

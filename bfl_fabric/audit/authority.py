@@ -88,7 +88,7 @@ RIGHTS: Mapping[str, Right] = {
     "task:Abandon": _sent("task entry", Sender.ENDER),
     "round:Open": _role("round progress", Home.COORDINATOR, NodeRole.COORDINATOR),
     "round:CommitUpdate": _sent(f"update {DIGEST_INDEX}", Sender.PARTICIPANT),
-    "round:AcknowledgeUpload": _sent("receipt"),
+    "round:AcknowledgeUploads": _sent("receipt"),
     "round:Seal": _sent("round"),
     "round:ProposeAggregate": _role("round", Home.AGGREGATOR, NodeRole.AGGREGATOR),
     "round:AttestAggregate": _role("attestation", Home.NOT_AGGREGATOR, NodeRole.VERIFIER),

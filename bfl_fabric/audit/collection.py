@@ -168,7 +168,7 @@ def _check_receipt(history: History, receipt: Recorded[Receipt], findings: Findi
         findings.fail(Check.RECEIPTS, f"{name} came when the round was {round_.value.phase}", place)
     if task is not None:
         role = "aggregator" if record.msp_id == task.value.spec.roles.aggregator else "verifier"
-        if transaction.role != role or transaction.name != "round:AcknowledgeUpload":
+        if transaction.role != role or transaction.name != "round:AcknowledgeUploads":
             findings.fail(Check.RECEIPTS, f"{name} was not given by the organization's {role}", place)
 
 

@@ -7,8 +7,8 @@ orderer and by `validation`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -126,11 +126,9 @@ class Chain:
         self._append(raw, parse_block(raw), outcome)
         return number
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Give a view of the last committed block."""
-        with self._opened.snapshot() as snapshot:
-            yield snapshot
+        return self._opened.snapshot()
 
     def raw_block(self, number: int) -> bytes:
         """Return a committed block's bytes. Raises NotFound."""

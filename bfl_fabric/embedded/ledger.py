@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from bfl_fabric.embedded.blockfile import Disk
 from bfl_fabric.embedded.chain import BLOCKS_FILE, Chain, Step, watch_nothing
 from bfl_fabric.embedded.contract import Chaincode
 from bfl_fabric.embedded.deployment import Deployment, deployment_envelope
-from bfl_fabric.embedded.endorsement import EndorsingPeers, Ground, Peer
+from bfl_fabric.embedded.endorsement import Asked, EndorsingPeers, Ground, Peer
 from bfl_fabric.embedded.lifecycle import CollectionDefinition, DeployedChaincode, find_chaincode
 from bfl_fabric.embedded.orderer import BlockCutter, BlockMaker, Ordered
 from bfl_fabric.embedded.snapshot import Snapshot, TransactionPlace
@@ -146,14 +146,25 @@ class EmbeddedLedger:
 
     def evaluate(self, signed_proposal: Any, organizations: Sequence[str] = ()) -> Response:
         """Run a `protos.SignedProposal` on one peer; nothing is recorded. Raises GatewayFailure."""
-        try:
-            proposal, caller = self._proposer(signed_proposal)
-            with self._ground(proposal) as (_, ground):
-                return self._peers.evaluate(proposal, caller, ground, organizations)
-        except NotServed as error:
-            raise error.evaluating(organizations) from error
-        except ProposalRefused as error:
-            raise _evaluate_failure(error) from error
+        return self.answer(self.ask(signed_proposal, organizations))
+
+    def ask(self, signed_proposal: Any, organizations: Sequence[str] = ()) -> Asked:
+        """Check who wants to evaluate, the first of two steps. Raises GatewayFailure."""
+        with _evaluating(organizations):
+            return Asked(*self._proposer(signed_proposal), tuple(organizations))
+
+    def find_answer(self, asked: Asked) -> Response | None:
+        """Return what was answered to the same at this height, None when the contract must run: never slow.
+
+        Raises GatewayFailure.
+        """
+        with _evaluating(asked.organizations), self._ground(asked.proposal) as (height, _):
+            return self._peers.find_answer(asked, height)
+
+    def answer(self, asked: Asked) -> Response:
+        """Run the contract on one peer, unless the answer is kept. Raises GatewayFailure."""
+        with _evaluating(asked.organizations), self._ground(asked.proposal) as (height, ground):
+            return self._peers.answer(asked, ground, height)
 
     def endorse(self, signed_proposal: Any, organizations: Sequence[str] = ()) -> Any:
         """Return the endorsed `common.Envelope` for the client to sign. Raises GatewayFailure.
@@ -254,8 +265,13 @@ class EmbeddedLedger:
 
     def transaction_status(self, transaction_id: str) -> TransactionPlace | None:
         """Return where a transaction was committed and with which validation code, None if it was not."""
+        return self.transaction_places([transaction_id]).get(transaction_id)
+
+    def transaction_places(self, transaction_ids: Iterable[str]) -> dict[str, TransactionPlace]:
+        """Return the status of those of the transactions that are committed."""
         with self._chain.snapshot() as snapshot:
-            return snapshot.find_transaction(transaction_id)
+            found = {name: snapshot.find_transaction(name) for name in transaction_ids}
+        return {name: place for name, place in found.items() if place is not None}
 
     def raw_block(self, number: int) -> bytes:
         """Return a serialized `common.Block`. Raises NotFound."""
@@ -335,6 +351,17 @@ def _deployed(chain: Chain, chaincode: str) -> None:
             raise ConfigurationError(
                 f"chaincode {chaincode} could not be defined: the peers do not satisfy the channel's policy"
             )
+
+
+@contextmanager
+def _evaluating(organizations: Sequence[str]) -> Iterator[None]:
+    """Say what goes wrong in the words of an evaluation."""
+    try:
+        yield
+    except NotServed as error:
+        raise error.evaluating(organizations) from error
+    except ProposalRefused as error:
+        raise _evaluate_failure(error) from error
 
 
 def _evaluate_failure(error: ProposalRefused) -> GatewayFailure:

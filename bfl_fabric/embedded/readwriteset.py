@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fabric_protos.ledger.rwset import rwset_pb2
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
@@ -29,63 +29,59 @@ class SimulationResult:
     private: bytes | None
 
 
+class _PrivateWrite(NamedTuple):
+    value: bytes
+    purges: bool
+
+
 @dataclass(slots=True)
 class _Collection:
-    reads: dict[str, Any] = field(default_factory=dict)
-    writes: dict[str, Any] = field(default_factory=dict)
-    private_writes: dict[str, Any] = field(default_factory=dict)
+    reads: dict[str, Height | None] = field(default_factory=dict)
+    writes: dict[str, _PrivateWrite] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Namespace:
-    reads: dict[str, Any] = field(default_factory=dict)
-    writes: dict[str, Any] = field(default_factory=dict)
-    metadata_writes: dict[str, Any] = field(default_factory=dict)
-    range_queries: dict[tuple[str, str, bool], Any] = field(default_factory=dict)
+    reads: dict[str, Height | None] = field(default_factory=dict)
+    writes: dict[str, bytes] = field(default_factory=dict)
+    metadata_writes: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
+    range_queries: dict[tuple[str, str, bool], RangeQuery] = field(default_factory=dict)
     collections: dict[str, _Collection] = field(default_factory=dict)
 
 
 class ReadWriteSetBuilder:
-    """Collects the reads and writes of one simulation. A later write of a key replaces an earlier one."""
+    """Collects the reads and writes of one simulation. A later write of a key replaces an earlier one.
+
+    Messages are made by `build` alone: most simulations are evaluations, and of them nobody looks at the sets.
+    """
 
     def __init__(self) -> None:
         self._namespaces: dict[str, _Namespace] = {}
 
     def add_read(self, namespace: str, key: str, version: Height | None) -> None:
         """Note a read; a key that is not there has no version."""
-        self._namespace(namespace).reads[key] = _read(key, version)
+        self._namespace(namespace).reads[key] = version
 
     def add_write(self, namespace: str, key: str, value: bytes) -> None:
         """Write `value`; as on Fabric, an empty value deletes the key."""
-        message = kv_rwset_pb2.KVWrite(key=key, is_delete=not value, value=value)
-        self._namespace(namespace).writes[key] = message
+        self._namespace(namespace).writes[key] = value
 
     def add_metadata_write(self, namespace: str, key: str, entries: Mapping[str, bytes]) -> None:
-        messages = [kv_rwset_pb2.KVMetadataEntry(name=name, value=value) for name, value in _sorted(entries)]
-        message = kv_rwset_pb2.KVMetadataWrite(key=key, entries=messages)
-        self._namespace(namespace).metadata_writes[key] = message
+        self._namespace(namespace).metadata_writes[key] = entries
 
     def add_range_query(self, namespace: str, query: RangeQuery) -> None:
         """Note a range; a second one over the same keys is dropped, as Fabric drops it."""
         name = (query.start, query.end, query.exhausted)
-        self._namespace(namespace).range_queries.setdefault(name, _range_query(query))
+        self._namespace(namespace).range_queries.setdefault(name, query)
 
     def add_hashed_read(self, namespace: str, collection: str, key: str, version: Height | None) -> None:
-        message = kv_rwset_pb2.KVReadHash(key_hash=hashed(key), version=_version(version))
-        self._collection(namespace, collection).reads[key] = message
+        self._collection(namespace, collection).reads[key] = version
 
     def add_private_write(
         self, namespace: str, collection: str, key: str, value: bytes, *, purges: bool = False
     ) -> None:
         """Write, delete (empty value) or purge a private key: its value aside, its hash in public."""
-        chosen = self._collection(namespace, collection)
-        chosen.private_writes[key] = kv_rwset_pb2.KVWrite(key=key, is_delete=not value, value=value)
-        chosen.writes[key] = kv_rwset_pb2.KVWriteHash(
-            key_hash=hashed(key),
-            is_delete=not value,
-            value_hash=hashlib.sha256(value).digest() if value else b"",
-            is_purge=purges,
-        )
+        self._collection(namespace, collection).writes[key] = _PrivateWrite(value, purges)
 
     def build(self) -> SimulationResult:
         """Return both sets, every list in the byte order of its keys."""
@@ -109,11 +105,12 @@ class ReadWriteSetBuilder:
     def _private_set(self) -> Any:
         private = rwset_pb2.TxPvtReadWriteSet(data_model=rwset_pb2.TxReadWriteSet.KV)
         for name, namespace in _sorted(self._namespaces):
-            written = [item for item in _sorted(namespace.collections) if item[1].private_writes]
+            written = [item for item in _sorted(namespace.collections) if item[1].writes]
             if written:
                 message = private.ns_pvt_rwset.add(namespace=name)
                 for collection_name, collection in written:
-                    content = kv_rwset_pb2.KVRWSet(writes=_values(collection.private_writes))
+                    values = [_write(key, item.value) for key, item in _sorted(collection.writes)]
+                    content = kv_rwset_pb2.KVRWSet(writes=values)
                     message.collection_pvt_rwset.add(collection_name=collection_name, rwset=write(content))
         return private
 
@@ -132,19 +129,29 @@ def hashed(key: str) -> bytes:
 def _public_bytes(namespace: _Namespace) -> bytes:
     return write(
         kv_rwset_pb2.KVRWSet(
-            reads=_values(namespace.reads),
-            range_queries_info=list(namespace.range_queries.values()),
-            writes=_values(namespace.writes),
-            metadata_writes=_values(namespace.metadata_writes),
+            reads=[_read(key, version) for key, version in _sorted(namespace.reads)],
+            range_queries_info=[_range_query(query) for query in namespace.range_queries.values()],
+            writes=[_write(key, value) for key, value in _sorted(namespace.writes)],
+            metadata_writes=[_metadata(key, entries) for key, entries in _sorted(namespace.metadata_writes)],
         )
     )
 
 
 def _hashed_bytes(collection: _Collection) -> bytes:
-    return write(
-        kv_rwset_pb2.HashedRWSet(
-            hashed_reads=_values(collection.reads), hashed_writes=_values(collection.writes)
-        )
+    reads = [
+        kv_rwset_pb2.KVReadHash(key_hash=hashed(key), version=_version(version))
+        for key, version in _sorted(collection.reads)
+    ]
+    writes = [_hashed_write(key, item) for key, item in _sorted(collection.writes)]
+    return write(kv_rwset_pb2.HashedRWSet(hashed_reads=reads, hashed_writes=writes))
+
+
+def _hashed_write(key: str, item: _PrivateWrite) -> Any:
+    return kv_rwset_pb2.KVWriteHash(
+        key_hash=hashed(key),
+        is_delete=not item.value,
+        value_hash=hashlib.sha256(item.value).digest() if item.value else b"",
+        is_purge=item.purges,
     )
 
 
@@ -166,6 +173,15 @@ def _read(key: str, version: Height | None) -> Any:
     return kv_rwset_pb2.KVRead(key=key, version=_version(version))
 
 
+def _write(key: str, value: bytes) -> Any:
+    return kv_rwset_pb2.KVWrite(key=key, is_delete=not value, value=value)
+
+
+def _metadata(key: str, entries: Mapping[str, bytes]) -> Any:
+    messages = [kv_rwset_pb2.KVMetadataEntry(name=name, value=value) for name, value in _sorted(entries)]
+    return kv_rwset_pb2.KVMetadataWrite(key=key, entries=messages)
+
+
 def _version(version: Height | None) -> Any:
     if version is None:
         return None
@@ -174,7 +190,3 @@ def _version(version: Height | None) -> Any:
 
 def _sorted(items: Mapping[str, T]) -> list[tuple[str, T]]:
     return sorted(items.items(), key=lambda item: item[0].encode())
-
-
-def _values(items: Mapping[str, Any]) -> list[Any]:
-    return [value for _, value in _sorted(items)]

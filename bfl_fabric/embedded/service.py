@@ -1,8 +1,8 @@
 """The embedded ledger for many callers at once: Fabric's Gateway and Deliver services in asyncio.
 
-Decides how calls are spread over threads (simulations in a few, committing in one), when blocks are cut, and who is
-told of a commit. Requests and answers, refusals included, are those of a Fabric peer's gateway. `InProcessGateway`
-gives them to a client in the same process, `server` to clients over gRPC.
+Decides how calls are spread over threads (contracts run in a few, committing in one, all that is quick in the event
+loop), when blocks are cut, and who is told of a commit. Requests and answers, refusals included, are those of a Fabric
+peer's gateway. `InProcessGateway` gives them to a client in the same process, `server` to clients over gRPC.
 """
 
 from __future__ import annotations
@@ -70,8 +70,10 @@ class LedgerService:
     async def evaluate(self, request: Any) -> Any:
         """Take a `gateway.EvaluateRequest`, return a `gateway.EvaluateResponse`. Raises GatewayFailure."""
         signed = _signed_proposal(request, "an evaluate request is required")
-        organizations = list(request.target_organizations)
-        response = await self._simulated(lambda: self.ledger.evaluate(signed, organizations), "evaluate")
+        asked = self.ledger.ask(signed, request.target_organizations)
+        response = self.ledger.find_answer(asked)
+        if response is None:
+            response = await self._simulated(lambda: self.ledger.answer(asked), "evaluate")
         message = proposal_response_pb2.Response(
             status=response.status, message=response.message, payload=response.payload
         )
@@ -142,7 +144,8 @@ class LedgerService:
         loop = asyncio.get_running_loop()
         call = loop.run_in_executor(self._simulations, simulate)
         try:
-            return await asyncio.wait_for(call, EXECUTE_SECONDS)
+            async with asyncio.timeout(EXECUTE_SECONDS):
+                return await call
         except TimeoutError as error:
             message = f"{what} timeout expired"
             raise GatewayFailure(GatewayStatus.DEADLINE_EXCEEDED, message) from error

@@ -37,7 +37,7 @@ from bfl_fabric.fabric.lifecycle import NAMESPACE
 from bfl_fabric.fabric.policy import Member
 from bfl_fabric.fabric.proposal import Proposal
 from bfl_fabric.fabric.rwsets import Height
-from bfl_fabric.fabric.state import Key, Space, Standing
+from bfl_fabric.fabric.state import Key, Space, Standing, StateView
 from bfl_fabric.fabric.wire import read
 
 T = TypeVar("T")
@@ -47,10 +47,8 @@ class PeerRefused(RuntimeError):
     """The peer does not do what the contract asked for; the words are Fabric's."""
 
 
-class PeerState(Protocol):
+class PeerState(StateView, Protocol):
     """What a simulation reads from: a snapshot, or a state that is being replayed."""
-
-    def find(self, space: Space, key: Key) -> Standing | None: ...
 
     def find_private(self, space: Space, key_hash: Key) -> Standing | None: ...
 
@@ -71,7 +69,11 @@ class Site:
 
 
 class SimulationStub(ChaincodeStub):
-    """What the contract gets instead of a stream to a peer. Its awaitables never wait."""
+    """What the contract gets instead of a stream to a peer. Its awaitables never wait.
+
+    `is_personal` says that the contract asked for something that another proposal with the same arguments, or
+    another peer, may have otherwise: creator, time, transaction id, transient values, private data.
+    """
 
     def __init__(self, proposal: Proposal, site: Site) -> None:
         self._proposal = proposal
@@ -83,6 +85,7 @@ class SimulationStub(ChaincodeStub):
         self._has_paged = False
         self._knows_collections = False
         self.event: tuple[str, bytes] | None = None
+        self.is_personal = False
         self.collections_read: set[str] = set()
         self.collections_written: set[str] = set()
         self._note_definition(field_key(self._namespace, "Sequence"))
@@ -101,25 +104,29 @@ class SimulationStub(ChaincodeStub):
         return (arguments[0], arguments[1:]) if arguments else ("", [])
 
     def get_txid(self) -> str:
+        self.is_personal = True
         return self._proposal.transaction_id
 
     def get_channel_id(self) -> str:
         return self._proposal.invocation.channel_id
 
     def get_tx_timestamp(self) -> Timestamp:
+        self.is_personal = True
         return timestamp_of(self._proposal.channel_header)
 
     def get_creator(self) -> Creator:
+        self.is_personal = True
         identity = read(identities_pb2.SerializedIdentity, self._proposal.creator, "creator")
         return {"mspid": identity.mspid, "idBytes": identity.id_bytes}
 
     def get_transient(self) -> Mapping[str, bytes]:
+        self.is_personal = True
         return dict(self._proposal.invocation.transient)
 
     def set_event(self, name: str, payload: bytes) -> None:
         if not name:
             raise InvalidKey("an event needs a name")
-        self.event = (name, bytes(payload))
+        self.event = (require_key(name), bytes(payload))
 
     # --- public state ---------------------------------------------------------------------------
 
@@ -253,6 +260,7 @@ class SimulationStub(ChaincodeStub):
 
     def _collection(self, name: str) -> Collection:
         """Return the collection's rules; to know them the peer reads the chaincode's whole definition."""
+        self.is_personal = True
         if not name:
             raise InvalidKey("a collection needs a name")
         if not self._knows_collections:

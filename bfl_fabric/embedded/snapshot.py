@@ -54,6 +54,7 @@ class Snapshot:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._found: dict[tuple[Space, Key], Versioned | None] = {}
         row = self._one("SELECT channel, height, next_offset, block_hash, commit_hash FROM savepoint")
         self.savepoint = Savepoint(*row) if row else None
 
@@ -63,16 +64,11 @@ class Snapshot:
         return self.savepoint.height if self.savepoint else 0
 
     def find(self, space: Space, key: Key) -> Versioned | None:
-        """Return a public value, or the hash of a private one."""
-        if space.collection:
-            return self._find_in("SELECT value, metadata, block, position FROM hashed_state", space, key)
-        return _versioned(
-            self._one(
-                "SELECT value, metadata, block, position FROM state WHERE namespace = ? AND key = ?",
-                space.namespace,
-                key,
-            )
-        )
+        """Return a public value, or the hash of a private one. Peers that run the same proposal ask for the same."""
+        where = (space, key)
+        if where not in self._found:
+            self._found[where] = self._find(space, key)
+        return self._found[where]
 
     def scan(self, namespace: str, start: Key, end: Key) -> Iterator[tuple[Key, Height]]:
         """Yield public keys from `start` to before `end` in byte order; an empty `end` is no end."""
@@ -124,6 +120,17 @@ class Snapshot:
         """Return the private write set that was kept when the transaction was endorsed."""
         row = self._one("SELECT write_set FROM transient WHERE transaction_id = ?", transaction_id)
         return bytes(row[0]) if row else None
+
+    def _find(self, space: Space, key: Key) -> Versioned | None:
+        if space.collection:
+            return self._find_in("SELECT value, metadata, block, position FROM hashed_state", space, key)
+        return _versioned(
+            self._one(
+                "SELECT value, metadata, block, position FROM state WHERE namespace = ? AND key = ?",
+                space.namespace,
+                key,
+            )
+        )
 
     def _range(self, namespace: str, start: bytes, end: bytes) -> sqlite3.Cursor:
         query = "SELECT key, value, block, position FROM state WHERE namespace = ? AND key >= ?"

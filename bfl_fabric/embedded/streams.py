@@ -6,15 +6,14 @@ Who may read them is checked before (events) or here (blocks, whose envelope say
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
-from itertools import groupby
 from typing import Any
 
 from fabric_protos.common import common_pb2
-from fabric_protos.gateway import gateway_pb2
 from fabric_protos.orderer import ab_pb2
-from fabric_protos.peer import chaincode_event_pb2, events_pb2
+from fabric_protos.peer import events_pb2
 
 from bfl_fabric.embedded.commits import CommitBoard
 from bfl_fabric.embedded.filtered import filtered_block
@@ -35,27 +34,22 @@ _LOG = logging.getLogger(__name__)
 
 async def chaincode_events(ledger: EmbeddedLedger, board: CommitBoard, request: Any) -> AsyncIterator[Any]:
     """Yield a `gateway.ChaincodeEventsResponse` for each block with events of the chaincode, without end."""
-    next_block = _first_block(ledger, request)
-    after = request.after_transaction_id
+    number = _first_block(ledger, request)
+    chaincode, after = request.chaincode_id, request.after_transaction_id
     while True:
-        height = await board.higher_than(next_block)
-        found = ledger.events(next_block)
-        for number, items in groupby(found, key=lambda item: item[0]):
-            events = [chaincode_event_pb2.ChaincodeEvent.FromString(raw) for _, raw in items]
-            if after:
-                events, after = _behind(events, after)
-            events = [event for event in events if event.chaincode_id == request.chaincode_id]
-            if events:
-                yield gateway_pb2.ChaincodeEventsResponse(block_number=number, events=events)
-            next_block = number + 1
-        if not found:
-            next_block = height
-
-
-def _behind(events: list[Any], after: str) -> tuple[list[Any], str]:
-    """Drop events up to the transaction that was seen last; it may be in a later block."""
-    ids = [event.tx_id for event in events]
-    return (events[ids.index(after) + 1 :], "") if after in ids else ([], after)
+        await board.higher_than(number)
+        block = board.events_of(number)
+        if not after:
+            response = block.response(chaincode)
+        elif block.has_transaction(after):
+            response, after = block.response_after(after, chaincode), ""
+        else:  # what was seen last may be in a later block
+            response = None
+        if response is not None:
+            yield response
+        else:
+            await asyncio.sleep(0)
+        number += 1
 
 
 def _first_block(ledger: EmbeddedLedger, request: Any) -> int:

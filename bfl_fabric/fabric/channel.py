@@ -132,7 +132,7 @@ class ChannelConfig:
     def member(self, creator: bytes, at_ms: int) -> Member:
         """Return the member behind a serialized identity, good at this moment. Raises NotTrusted, MalformedInput."""
         member = self.admit(creator)
-        if not member.not_before_ms <= at_ms <= member.not_after_ms:
+        if not member.is_valid_at(at_ms):
             raise NotTrusted(
                 f"{member.msp_id}/{member.identity.common_name}: the certificate is not valid at {at_ms}"
             )

@@ -1,13 +1,15 @@
 """Which endorsements a write needs: of its key, else of its collection, else of its chaincode.
 
 Decides ENDORSEMENT_POLICY_FAILURE, INVALID_CHAINCODE and ILLEGAL_WRITESET for one transaction after the other of
-one block, by the rules of Fabric's 2.0 validation. Policies themselves are evaluated by `bfl_fabric.fabric.policy`.
+one block, by the rules of Fabric's 2.0 validation, and tells a gateway beforehand which policies a read-write set
+needs. Policies themselves are evaluated by `bfl_fabric.fabric.policy`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fabric_protos.common import policies_pb2
 from fabric_protos.peer import policy_pb2
@@ -25,6 +27,23 @@ VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
 _PLUGIN = "vscc"
 
 
+class Need(NamedTuple):
+    """A serialized ApplicationPolicy that the endorsers must satisfy, and what it guards."""
+
+    policy: bytes
+    what: str
+
+    def require(self, endorsers: Endorsers) -> None:
+        """Raise InvalidTransaction unless these endorsers are enough."""
+        try:
+            satisfied = endorsers.satisfy(self.policy)
+        except MalformedInput as error:
+            raise _failure(f"{self.what}: {error}") from error
+        if not satisfied:
+            signers = ", ".join(member.msp_id for member in endorsers.members)
+            raise _failure(f"{self.what}: not enough endorsements, good ones are by [{signers}]")
+
+
 @dataclass(slots=True)
 class EndorsementRules:
     """The rules for one block: `state` is the state before it."""
@@ -36,17 +55,25 @@ class EndorsementRules:
 
     def check(self, action: Action, endorsers: Endorsers) -> None:
         """Raise InvalidTransaction unless the endorsements of a transaction are enough for all that it writes."""
-        namespaces = [part.namespace for part in action.rwset]
-        if len(set(namespaces)) != len(namespaces):
-            raise InvalidTransaction(ValidationCode.ILLEGAL_WRITESET, "a namespace stands twice")
-        parts = {part.namespace: part for part in action.rwset if part.changes_state}
-        if action.chaincode not in parts:
-            parts[action.chaincode] = NamespaceSet(action.chaincode)
-        for name in sorted(parts):
-            _NamespaceCheck(self, self._definition(name), endorsers).check(parts[name])
-        for part in parts.values():
+        for need in self.needs(action.chaincode, action.rwset):
+            need.require(endorsers)
+        for part in action.rwset:
             if part.metadata_writes or part.collections:
                 self._metadata_changed.update(_metadata_keys(part))
+
+    def needs(self, chaincode: str, rwset: Sequence[NamespaceSet]) -> Iterator[Need]:
+        """Yield what must be satisfied for a read-write set of a chaincode, in Fabric's order.
+
+        Raises InvalidTransaction where that cannot be said.
+        """
+        namespaces = [part.namespace for part in rwset]
+        if len(set(namespaces)) != len(namespaces):
+            raise InvalidTransaction(ValidationCode.ILLEGAL_WRITESET, "a namespace stands twice")
+        parts = {part.namespace: part for part in rwset if part.changes_state}
+        if chaincode not in parts:
+            parts[chaincode] = NamespaceSet(chaincode)
+        for name in sorted(parts):
+            yield from self._namespace_needs(parts[name], self._definition(name))
 
     def key_policy(self, space: Space, key: Key) -> bytes:
         """Return the policy that a key has of its own, empty for none, as a serialized ApplicationPolicy."""
@@ -64,6 +91,38 @@ class EndorsementRules:
             raise _failure(f"a key of {space.namespace}: {error}") from error
         return write(policy_pb2.ApplicationPolicy(signature_policy=envelope))
 
+    def _namespace_needs(self, part: NamespaceSet, definition: Definition) -> Iterator[Need]:
+        """Yield a need for every key with a policy of its own, one for each collection, one for the chaincode."""
+        named: set[str] = set()
+        is_any_written = False
+        for space, key in _written(part):
+            is_any_written = True
+            policy = self.key_policy(space, key)
+            if policy:
+                yield Need(policy, f"a key of {space.namespace}")
+            elif space.collection not in named:
+                named.add(space.collection)
+                yield self._space_need(space, definition)
+        if not is_any_written:
+            yield Need(definition.policy, part.namespace)
+
+    def _space_need(self, space: Space, definition: Definition) -> Need:
+        if not space.collection:
+            return Need(definition.policy, space.namespace)
+        policy = self._collection_policy(space, definition)
+        return Need(policy, f"collection {space.collection} of {space.namespace}")
+
+    def _collection_policy(self, space: Space, definition: Definition) -> bytes:
+        if space.collection.startswith(IMPLICIT_PREFIX):
+            try:
+                return self.config.organization_endorsement(space.collection.removeprefix(IMPLICIT_PREFIX))
+            except NotTrusted as error:
+                raise _failure(str(error)) from error
+        collection = definition.collections.get(space.collection)
+        if collection is None:
+            raise _failure(f"{space.namespace} has no collection {space.collection}")
+        return collection.policy or definition.policy
+
     def _definition(self, chaincode: str) -> Definition:
         if chaincode == NAMESPACE:
             return Definition(_PLUGIN, self.config.lifecycle_endorsement(), {})
@@ -75,63 +134,6 @@ class EndorsementRules:
                 )
             self._definitions[chaincode] = definition
         return self._definitions[chaincode]
-
-
-@dataclass(slots=True)
-class _NamespaceCheck:
-    """One namespace of one transaction; `checked` names the collections ("" the chaincode) that are satisfied."""
-
-    rules: EndorsementRules
-    definition: Definition
-    endorsers: Endorsers
-    checked: set[str] = field(default_factory=set)
-    anything_checked: bool = False
-
-    def check(self, part: NamespaceSet) -> None:
-        for space, key in _written(part):
-            policy = self.rules.key_policy(space, key)
-            if policy:
-                self._require(policy, f"a key of {space.namespace}")
-            else:
-                self._check_space(space)
-        if not self.anything_checked:
-            self._check_chaincode(part.namespace)
-
-    def _check_space(self, space: Space) -> None:
-        if space.collection and space.collection not in self.checked:
-            policy = self._collection_policy(space)
-            self._require(policy, f"collection {space.collection} of {space.namespace}")
-            self.checked.add(space.collection)
-        elif not space.collection:
-            self._check_chaincode(space.namespace)
-
-    def _check_chaincode(self, namespace: str) -> None:
-        if "" not in self.checked:
-            self._require(self.definition.policy, namespace)
-            self.checked.add("")
-
-    def _collection_policy(self, space: Space) -> bytes:
-        if space.collection.startswith(IMPLICIT_PREFIX):
-            try:
-                return self.rules.config.organization_endorsement(
-                    space.collection.removeprefix(IMPLICIT_PREFIX)
-                )
-            except NotTrusted as error:
-                raise _failure(str(error)) from error
-        collection = self.definition.collections.get(space.collection)
-        if collection is None:
-            raise _failure(f"{space.namespace} has no collection {space.collection}")
-        return collection.policy or self.definition.policy
-
-    def _require(self, policy: bytes, what: str) -> None:
-        try:
-            satisfied = self.endorsers.satisfy(policy)
-        except MalformedInput as error:
-            raise _failure(f"{what}: {error}") from error
-        if not satisfied:
-            signers = ", ".join(member.msp_id for member in self.endorsers.members)
-            raise _failure(f"{what}: not enough endorsements, good ones are by [{signers}]")
-        self.anything_checked = True
 
 
 def _written(part: NamespaceSet) -> Iterator[tuple[Space, Key]]:

@@ -57,6 +57,10 @@ class Member:
     def certificate_der(self) -> bytes:
         return self.identity.certificate_der
 
+    def is_valid_at(self, at_ms: int) -> bool:
+        """Say whether the certificate is valid at a moment."""
+        return self.not_before_ms <= at_ms <= self.not_after_ms
+
 
 class Policy(Protocol):
     """Says whether these signers, each given once, are enough."""

@@ -20,7 +20,8 @@ Argument: TypeAlias = "int | str"
 class Action:
     """Something to do for a task; `round` is 0 where no round is meant.
 
-    `leads_on` says whether doing it may make something else due for the same actor, before any event or timer.
+    `leads_on` says whether doing it may make something else due for the same actor, before any event that the actor
+    hears or any timer.
     """
 
     leads_on: ClassVar[bool] = True
@@ -35,8 +36,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Submit(Action):
-    """Send this transaction with these arguments, sorted by name."""
+    """Send this transaction with these arguments, sorted by name.
 
+    Its event comes to the sender too, who looks again where the transaction concerns it.
+    """
+
+    leads_on: ClassVar[bool] = False
     transaction: str
     arguments: tuple[tuple[str, Argument], ...]
 

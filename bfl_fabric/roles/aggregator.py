@@ -17,7 +17,6 @@ from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.holding import (
-    Acknowledge,
     Custody,
     FetchUpdate,
     fetches_due,
@@ -25,6 +24,7 @@ from bfl_fabric.roles.holding import (
 )
 from bfl_fabric.roles.models import ModelChecks
 from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.receipts import Acknowledge
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.workbench import Workbench
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Metrics, NodeRole, Phase, RoundView, TaskStatus, to_json
@@ -30,6 +31,8 @@ REASON_CHARACTERS = 500
 @dataclass(frozen=True, slots=True)
 class PublishModel(Action):
     """Add the released sum to the base model, evaluate, store, and put the digests on the ledger."""
+
+    leads_on: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,18 +41,23 @@ class Fetcher:
         roles: Sequence[NodeRole],
         organizations: Sequence[str] = (),
         first: Sequence[str] = (),
+        *,
+        at_home: bool = False,
     ) -> None:
         """Return once the blob is in the store.
 
         Nodes of these roles are asked in this order, only those of `organizations` when it is not empty, and of one
-        role those of the organizations in `first` before others. Raises TransferFailed, naming every node that was
-        asked, when none gives it.
+        role those of the organizations in `first` before others; with `at_home` those of one's own organization before
+        all. Raises TransferFailed, naming every node that was asked, when none gives it.
         """
         if self._bench.ports.blobs.has(digest):
             return
         refusals = []
         ranks = {msp_id: rank for rank, msp_id in enumerate(first)}
-        for node in self._candidates(await self._reader.nodes(), roles, organizations, ranks):
+        nodes = self._candidates(await self._reader.nodes(), roles, organizations, ranks)
+        if at_home:
+            nodes.sort(key=lambda node: node.msp_id != self._bench.identity.msp_id)
+        for node in nodes:
             self._bench.ports.channel.expect(node.address, node.msp_id)
             try:
                 await self._bench.ports.channel.download(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bfl_chaincode.api.records import NodeRole
 
 _COMMITMENTS = frozenset({"round:CommitUpdate"})
-_RECEIPTS = frozenset({"round:AcknowledgeUpload"})
+_RECEIPTS = frozenset({"round:AcknowledgeUploads"})
 _SUM = frozenset({"round:ProposeAggregate", "round:AttestAggregate", "round:ConfirmAggregate"})
 _RESULTS = frozenset({"round:PostScores", "round:ReleaseShare"})
 _SETTLED = frozenset({"reward:Settle"})

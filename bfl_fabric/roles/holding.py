@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar
 
-from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Phase, RoundView, UpdateCommitment
 from bfl_fabric.errors import NotFound
 from bfl_fabric.roles.actions import Action, in_phase
@@ -26,20 +24,12 @@ from bfl_fabric.roles.evidence import (
 from bfl_fabric.roles.fetching import UPDATE_SOURCES, Fetcher
 from bfl_fabric.roles.models import ModelChecks
 from bfl_fabric.roles.progress import ProgressKind
+from bfl_fabric.roles.receipts import Acknowledge, ReceiptDesk
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.workbench import Workbench
 
 STORING_SECONDS, STORING_TURNS = 2.0, 100
 """How long a receipt waits for the server to store what it accepted, and how often it looks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledge(Action):
-    """Check an upload that is here and sign a receipt for it."""
-
-    leads_on: ClassVar[bool] = False
-    participant_id: str
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +83,7 @@ class Custody:
         self._fetcher = fetcher
         self._checks = checks
         self._models = models
+        self._receipts = ReceiptDesk(bench)
 
     def held(self, view: RoundView) -> frozenset[str]:
         """Return the digests of the round's committed updates that are in the store; while the round collects,
@@ -107,16 +98,11 @@ class Custody:
 
     async def acknowledge(self, action: Acknowledge, view: RoundView) -> None:
         """Check the upload and submit the receipt. Raises MalformedInput instead of signing."""
-        await self._stored(action.digest)
-        await self._check(view, _committed(view, action))
+        with self._receipts.expecting(action):
+            await self._stored(action.digest)
+            await self._check(view, _committed(view, action))
         self._bench.report(ProgressKind.CHECKED, action, action.participant_id)
-        request: dict[str, Json] = {
-            "task_id": action.task_id,
-            "round": action.round,
-            "participant_id": action.participant_id,
-            "digest": action.digest,
-        }
-        await self._bench.transact(action, "round:AcknowledgeUpload", request)
+        await self._receipts.send(action)
 
     async def fetch(self, action: FetchUpdate, view: RoundView) -> None:
         """Download a member's upload from any holder organization."""

@@ -59,6 +59,7 @@ class ReconcilerLoop:
         self._wake = asyncio.Event()
         self._running: dict[Action, asyncio.Task[None]] = {}
         self._attempts: dict[Action, _Attempt] = {}
+        self._due: set[Action] = set()
         self._survey_attempt = _Attempt(0, 0, "")
         self._surveyed_at_ms = 0
         self._rests_since_listening = 0
@@ -136,6 +137,7 @@ class ReconcilerLoop:
 
     def _forget_settled(self, found: list[Action]) -> None:
         """Drop what is no longer due: it was done, by this actor or by a faster one."""
+        self._due = set(found)
         kept = {*found, *self._running}
         self._attempts = {action: tried for action, tried in self._attempts.items() if action in kept}
 
@@ -164,7 +166,12 @@ class ReconcilerLoop:
                 self._wake.set()
 
     def _note(self, action: Action, error: Exception | None) -> None:
-        """Write down how an attempt ended: an action that stays due is tried again later, even after success."""
+        """Write down how an attempt ended: an action that stays due is tried again later, even after success.
+
+        What succeeded is not due any more until a survey finds it again, so nothing wakes the loop for it.
+        """
+        if error is None:
+            self._due.discard(action)
         before = self._attempts.get(action, _Attempt(0, 0, ""))
         after = self._after(before, error)
         if isinstance(error, LedgerRefused) and before.count == 0:
@@ -205,7 +212,8 @@ class ReconcilerLoop:
     def _rest_seconds(self) -> float:
         now_ms = self._clock.now_ms()
         self._rests_since_listening += 1
-        tries = [tried for action, tried in self._attempts.items() if action not in self._running]
+        waiting = self._due - self._running.keys()
+        tries = [tried for action, tried in self._attempts.items() if action in waiting]
         retries = [tried.again_at_ms - now_ms for tried in (*tries, self._survey_attempt)]
         timer = min(self._terms.poll_seconds, self._terms.retry_seconds(self._rests_since_listening))
         waits = [timer, *(wait / 1000 for wait in retries if wait > 0)]

@@ -38,7 +38,7 @@ class Materials:
         """Return each member's mask by participant id, each the committed one. Raises MalformedInput."""
         updates = members_updates(view)
         paths = await asyncio.gather(
-            *(self.bring(action, one.mask_digest, one.mask_bytes, UPDATE_SOURCES) for one in updates)
+            *(self._part(action, one.mask_digest, one.mask_bytes) for one in updates)
         )
         scheme = await self._schemes.joint(view)
         for update, path in zip(updates, paths, strict=True):
@@ -62,9 +62,7 @@ class Materials:
     async def uploads(self, action: Action, view: RoundView) -> dict[str, Path]:
         """Return each member's whole upload by participant id; they are public among key members."""
         updates = members_updates(view)
-        paths = await asyncio.gather(
-            *(self.bring(action, one.digest, one.size_bytes, UPDATE_SOURCES) for one in updates)
-        )
+        paths = await asyncio.gather(*(self._part(action, one.digest, one.size_bytes) for one in updates))
         return {update.participant_id: path for update, path in zip(updates, paths, strict=True)}
 
     async def aggregate(self, action: Action, view: RoundView) -> Path:
@@ -100,6 +98,11 @@ class Materials:
             )
         )
         return dict(zip(posted, paths, strict=True))
+
+    async def _part(self, action: Action, digest: str, size_bytes: int) -> Path:
+        """Bring an upload or its mask, from the own organization's holder if it is one."""
+        await self._fetcher.fetch(action, digest, size_bytes, UPDATE_SOURCES, at_home=True)
+        return self._bench.ports.blobs.path(digest)
 
     async def bring(
         self, action: Action, digest: str, size_bytes: int, roles: Sequence[NodeRole], of: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bfl_chaincode.api.records import ModelRecord, RoundView
 from bfl_fabric.errors import AuditFailed, KeyHolderRefused, NotFound
@@ -34,7 +34,15 @@ SOUND_MODEL = "sound-model"
 class CheckModel(Action):
     """Compute the model with this digest again."""
 
+    leads_on: ClassVar[bool] = False
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckBase(CheckModel):
+    """Compute the model again that a round starts from: its update waits for that."""
+
+    leads_on: ClassVar[bool] = True
 
 
 def is_sound(bench: Workbench, view: RoundView, digest: str) -> bool:

@@ -81,6 +81,7 @@ class Openings:
         self._proofs = Proofs(bench, reader)
         self._keys = keys
         self._holders: dict[str, tuple[int, ShareHolder]] = {}
+        self._answering = asyncio.Lock()
 
     def is_deaf_to(self, event: LedgerEvent) -> bool:
         """Say whether this step of a round is for other members, as the round stood when it was last surveyed."""
@@ -184,12 +185,17 @@ class Openings:
         )
 
     async def _kept_share(self, action: Answer, view: RoundView) -> str:
-        """Return the digest of the member's answer, which is made once and in the store."""
+        """Return the digest of the member's answer, which is made once and in the store.
+
+        Answers are made one after the other, in the order in which they are due: the scores' is on its way while the
+        sum's is made.
+        """
         key, journal = _answer_key(action), self._bench.ports.journal
-        digest = journal.find(ANSWERED, key)
-        if digest is None or not self._bench.ports.blobs.has(digest):
-            digest = await self._bench.keep(await self._share(action, view))
-            journal.record(ANSWERED, key, digest)
+        async with self._answering:
+            digest = journal.find(ANSWERED, key)
+            if digest is None or not self._bench.ports.blobs.has(digest):
+                digest = await self._bench.keep(await self._share(action, view))
+                journal.record(ANSWERED, key, digest)
         return digest
 
     async def _share(self, action: Answer, view: RoundView) -> bytes:

@@ -31,7 +31,7 @@ from bfl_fabric.roles.ceremony import secret_path
 from bfl_fabric.roles.evidence import commitment_of, holder_role, holders_of, round_of
 from bfl_fabric.roles.fetching import KEY_SOURCES, Fetcher
 from bfl_fabric.roles.hearing import DEAF_TO
-from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
+from bfl_fabric.roles.models import CheckBase, CheckModel, ModelChecks, is_sound
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader, UnfinishedTasks
 from bfl_fabric.roles.schemes import TaskSchemes, epoch_of
@@ -99,7 +99,9 @@ def due(view: RoundView, me: ParticipantState) -> list[Action]:
     if view.round is None:
         return []
     if view.round.phase in (Phase.PUBLISHED, Phase.SETTLED):
-        return _check(view, me, view.round.model_digest)
+        round_ = view.round
+        checked = _is_checked(view, me, round_.model_digest)
+        return [] if checked else [CheckModel(round_.task_id, round_.number, round_.model_digest)]
     if in_phase(view, Phase.COLLECTING):
         return _collecting(view, me)
     return []
@@ -114,19 +116,17 @@ def _joining(view: RoundView, me: ParticipantState) -> list[Action]:
     return [of_task("task:Register", task_id, samples=me.samples)]
 
 
-def _check(view: RoundView, me: ParticipantState, digest: str) -> list[Action]:
-    if digest in me.sound_models or _registration(view, me.participant_id) is None:
-        return []
-    round_ = round_of(view)
-    return [CheckModel(round_.task_id, round_.number, digest)]
+def _is_checked(view: RoundView, me: ParticipantState, digest: str) -> bool:
+    """Say whether a model is found sound, or is nothing to this participant."""
+    return digest in me.sound_models or _registration(view, me.participant_id) is None
 
 
 def _collecting(view: RoundView, me: ParticipantState) -> list[Action]:
     round_ = round_of(view)
     if me.participant_id not in round_.cohort or me.now_ms >= round_.deadline_at or me.has_lost_update:
         return []
-    if unchecked := _check(view, me, round_.base_model_digest):
-        return unchecked
+    if not _is_checked(view, me, round_.base_model_digest):
+        return [CheckBase(round_.task_id, round_.number, round_.base_model_digest)]
     if commitment_of(view, me.participant_id) is not None:
         return _uploads(view, me)
     if me.prepared is None:
@@ -241,6 +241,8 @@ class ParticipantRole:
         return PreparedUpdate(digest, size[digest], mask or "", size.get(mask or "", 0))
 
     def is_deaf_to(self, event: LedgerEvent) -> bool:
+        if event.name == "round:CommitUpdate" and self.name in event.event.refs:
+            return False  # its own: now it uploads
         return event.name in DEAF_TO[NodeRole.PARTICIPANT]
 
     async def stirred(self) -> None:

@@ -21,7 +21,6 @@ from bfl_fabric.roles.evidence import Statement, agreed, proposal, round_of, sta
 from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.hearing import DEAF_TO
 from bfl_fabric.roles.holding import (
-    Acknowledge,
     Custody,
     FetchUpdate,
     fetches_due,
@@ -30,6 +29,7 @@ from bfl_fabric.roles.holding import (
 from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader, UnfinishedTasks
+from bfl_fabric.roles.receipts import Acknowledge
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.workbench import Workbench
 

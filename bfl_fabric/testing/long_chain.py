@@ -61,7 +61,7 @@ async def _fill_round(federation: Rehearsal, silos: dict[str, GatewayLedger], nu
     commits = [submit(silo, "round:CommitUpdate", updates[name]) for name, silo in silos.items()]
     await asyncio.gather(*commits)
     receipts = [
-        submit(holder, "round:AcknowledgeUpload", _receipt(name, update))
+        submit(holder, "round:AcknowledgeUploads", _receipt(name, update))
         for holder in _holders(federation)
         for name, update in updates.items()
     ]
@@ -84,8 +84,7 @@ def _receipt(name: str, update: dict[str, Json]) -> dict[str, Json]:
     return {
         "task_id": TASK,
         "round": update["round"],
-        "participant_id": name,
-        "digest": update["digest"],
+        "uploads": [{"participant_id": name, "digest": update["digest"]}],
     }
 
 

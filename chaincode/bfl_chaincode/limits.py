@@ -19,6 +19,8 @@ ALIGNMENT_LIMIT = 2**60
 ALPHA_LIMIT_PPB = 4 * PPB
 SUM_LIMIT = 2**30
 COHORT_LIMIT = 10_000
+# of receipts in one transaction, which so stays short: each reads two keys
+RECEIPTS_LIMIT = 100
 LAST_ROUND = 99_999_999
 MOST_MEMBERS = 32
 

@@ -73,7 +73,10 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "task:ListRegistrations": {"task_id": TASK},
     "round:Open": {"task_id": TASK},
     "round:CommitUpdate": {**_ROUND, "digest": digest("update"), "size_bytes": 800, "weight": 100},
-    "round:AcknowledgeUpload": {**_ROUND, "participant_id": "alpha-1", "digest": digest("update")},
+    "round:AcknowledgeUploads": {
+        **_ROUND,
+        "uploads": [{"participant_id": "alpha-1", "digest": digest("update")}],
+    },
     "round:Seal": _ROUND,
     "round:ProposeAggregate": {
         **_ROUND,

@@ -178,8 +178,8 @@ class Scenario:
 
     def acknowledge(self, name: str, msp_id: str, **changes: Any) -> Any:
         who = node(msp_id, "aggregator" if msp_id == AGGREGATOR else "verifier")
-        request = {"participant_id": name, "digest": self.update_digest(name)}
-        return self.in_round(who, "round:AcknowledgeUpload", **{**request, **changes})
+        held = {"participant_id": name, "digest": self.update_digest(name)}
+        return self.in_round(who, "round:AcknowledgeUploads", **{"uploads": [held], **changes})
 
     def deliver(self, *names: str) -> None:
         for name in names or tuple(SILOS):

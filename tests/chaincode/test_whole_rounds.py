@@ -528,11 +528,10 @@ def test_a_receipt_that_arrives_while_the_round_is_sealed_invalidates_the_seal()
     request = {
         "task_id": TASK,
         "round": 1,
-        "participant_id": "gamma-1",
-        "digest": scenario.update_digest("gamma-1"),
+        "uploads": [{"participant_id": "gamma-1", "digest": scenario.update_digest("gamma-1")}],
     }
     receipt = scenario.ledger.propose(
-        node(AGGREGATOR, "aggregator"), "round:AcknowledgeUpload", [canonical.text(request)], scenario.now
+        node(AGGREGATOR, "aggregator"), "round:AcknowledgeUploads", [canonical.text(request)], scenario.now
     )
     seal = scenario.ledger.propose(node("AlphaMSP", "verifier"), "round:Seal", [text], scenario.now)
     assert scenario.ledger.commit([receipt, seal]) == [True, False]

@@ -22,7 +22,7 @@ from bfl_fabric.fabric.deliver import Seek, Stamp, seek_envelope
 from bfl_fabric.fabric.endorsement import sign_envelope
 from bfl_fabric.fabric.envelopes import ValidationCode, parse_envelope, parse_payload
 from bfl_fabric.fabric.gateway_transport import GatewayFailure, GatewayStatus, GatewayTransport
-from bfl_fabric.fabric.identity import SigningIdentity
+from bfl_fabric.fabric.identity import Identity, SigningIdentity
 from bfl_fabric.fabric.proposal import Invocation, Proposal, build_proposal, sign_proposal
 from bfl_fabric.fabric.wire import write
 
@@ -89,7 +89,13 @@ class Endorsed:
 
     @property
     def endorser_count(self) -> int:
-        return len(parse_payload(self.payload, b"").endorsed().endorsements)
+        return len(self.endorsers)
+
+    @property
+    def endorsers(self) -> list[str]:
+        """The MSP ids of the endorsing peers, in alphabetical order."""
+        endorsements = parse_payload(self.payload, b"").endorsed().endorsements
+        return sorted(Identity.parse(item.endorser).msp_id for item in endorsements)
 
 
 @dataclass(frozen=True)

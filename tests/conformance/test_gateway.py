@@ -164,8 +164,16 @@ def test_one_peer_alone_cannot_differ(probe: Probe) -> None:
     assert probe.loop.run(probe.endorsing(call)).endorser_count == 1
 
 
-def test_without_a_wish_enough_peers_endorse(probe: Probe) -> None:
-    assert probe.endorse("put", unique("key"), "x").endorser_count >= 2
+@pytest.mark.parametrize("organization", range(3))
+def test_without_a_wish_so_many_peers_endorse_as_the_policy_needs(probe: Probe, organization: int) -> None:
+    endorsed = probe.endorse("put", unique("key"), "x", organization=organization)
+    assert endorsed.endorser_count == 2
+    assert probe.channel.msp_ids[organization] in endorsed.endorsers
+    assert probe.settle(endorsed).code is ValidationCode.VALID
+
+
+def test_a_transaction_that_writes_nothing_is_endorsed_as_one_that_does(probe: Probe) -> None:
+    assert probe.endorse("echo", "x").endorser_count == 2
 
 
 def test_only_the_named_organizations_endorse(probe: Probe) -> None:

@@ -48,6 +48,25 @@ def test_a_keys_policy_takes_the_place_of_the_chaincodes(probe: Probe) -> None:
     assert probe.evaluate("get", key) == b"new"
 
 
+def test_a_key_of_one_organization_is_endorsed_by_its_peer_alone(probe: Probe) -> None:
+    endorsed = probe.endorse("put", guarded_key(probe, 2), "new")
+    assert endorsed.endorsers == [probe.channel.msp_ids[2]]
+    assert probe.settle(endorsed).code is VALID
+
+
+def test_a_key_without_a_policy_beside_one_with_it_needs_the_chaincodes_too(probe: Probe) -> None:
+    endorsed = probe.endorse("put", guarded_key(probe, 2), "new", unique("other"), "x")
+    assert endorsed.endorser_count == 2
+    assert probe.channel.msp_ids[2] in endorsed.endorsers
+    assert probe.settle(endorsed).code is VALID
+
+
+def test_keys_of_two_organizations_are_endorsed_by_both(probe: Probe) -> None:
+    endorsed = probe.endorse("put", guarded_key(probe, 1), "new", guarded_key(probe, 2), "new")
+    assert endorsed.endorsers == list(probe.channel.msp_ids[1:])
+    assert probe.settle(endorsed).code is VALID
+
+
 def test_a_keys_policy_stays_when_its_value_changes(probe: Probe) -> None:
     key = guarded_key(probe, 2)
     probe.submit("put", key, "new")
@@ -86,7 +105,8 @@ def test_a_policy_that_asks_for_all_three_is_not_met_by_two(probe: Probe) -> Non
     probe.submit("set_policy", key, write(signature_policy_message(3, principals)).hex())
     two = probe.endorse("put", key, "new", organizations=probe.channel.msp_ids[:2])
     assert probe.settle(two).code is FAILURE
-    three = probe.endorse("put", key, "new", organizations=probe.channel.msp_ids)
+    three = probe.endorse("put", key, "new")
+    assert three.endorsers == list(probe.channel.msp_ids)
     assert probe.settle(three).code is VALID
 
 

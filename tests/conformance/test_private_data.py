@@ -77,6 +77,20 @@ def test_members_alone_endorse_when_they_are_enough(probe: Probe) -> None:
     assert endorsed.endorser_count == 2
 
 
+def test_transient_values_of_an_outsider_are_endorsed_by_members_alone(probe: Probe) -> None:
+    endorsed = probe.endorse("put_private", "open", unique("key"), organization=2, transient={"value": b"x"})
+    assert endorsed.endorsers == list(probe.channel.msp_ids[:2])
+    assert probe.settle(endorsed).code is ValidationCode.VALID
+
+
+def test_an_organizations_implicit_collection_is_endorsed_by_its_peer_alone(probe: Probe) -> None:
+    collection, key = f"_implicit_org_{probe.channel.msp_ids[1]}", unique("key")
+    endorsed = probe.endorse("put_private", collection, key, organization=1, transient={"value": b"mine"})
+    assert endorsed.endorsers == [probe.channel.msp_ids[1]]
+    assert probe.settle(endorsed).code is ValidationCode.VALID
+    assert probe.evaluate("get_private", collection, key, organization=1) == b"mine"
+
+
 def test_a_private_read_of_a_changed_key_is_a_conflict(probe: Probe) -> None:
     key = unique("key")
     put_private(probe, "shared", key, b"a")

@@ -414,7 +414,7 @@ _JUDGED = [
         ("if len(set(namespaces)) != len(namespaces):", "if False:"),
         ("if definition is None or definition.plugin", "if definition is not None and definition.plugin"),
         ("if not satisfied:", "if False:"),
-        ("return collection.policy or self.definition.policy", "return b''"),
+        ("return collection.policy or definition.policy", "return b''"),
         ('raw = dict(found.metadata).get(VALIDATION_PARAMETER, b"")', "raw = b''"),
     ),
     *_of(

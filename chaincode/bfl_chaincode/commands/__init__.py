@@ -32,7 +32,7 @@ from bfl_chaincode.commands.parties import (
 )
 from bfl_chaincode.commands.rounds import (
     Abort,
-    AcknowledgeUpload,
+    AcknowledgeUploads,
     AnyRound,
     AttestAggregate,
     CommitUpdate,
@@ -62,7 +62,7 @@ __all__ = [
     "Abandon",
     "Abort",
     "AccountName",
-    "AcknowledgeUpload",
+    "AcknowledgeUploads",
     "AnnounceNode",
     "AnyRound",
     "ApproveUpgrade",

@@ -8,6 +8,7 @@ from typing import Annotated, Protocol
 from bfl_chaincode.limits import (
     ALIGNMENT_LIMIT,
     COHORT_LIMIT,
+    RECEIPTS_LIMIT,
     Count,
     Digest,
     DigestOrNone,
@@ -51,11 +52,16 @@ class CommitUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class AcknowledgeUpload:
-    task_id: Id
-    round: RoundNumber
+class HeldUpload:
     participant_id: Id
     digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeUploads:
+    task_id: Id
+    round: RoundNumber
+    uploads: Annotated[tuple[HeldUpload, ...], Count(1, RECEIPTS_LIMIT)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,17 +74,17 @@ class RoundContract(Contract):
             await tx.state.put_digest(task_id, digest)
         return await tx.commit(update, refs=[name, update.digest])
 
-    async def AcknowledgeUpload(self, ctx: TransactionContext, request: str) -> str:
-        """Note that the caller's organization holds a committed update."""
-        tx = await submission(ctx, request, commands.AcknowledgeUpload)
-        command = tx.command
-        task = await tx.state.get(Task, command.task_id)
-        round_ = await tx.state.get(Round, command.task_id, command.round)
-        update = await tx.state.get(UpdateCommitment, command.task_id, command.round, command.participant_id)
-        receipt = rules.acknowledge(command, task, round_, update, tx.call)
-        key = (receipt.task_id, receipt.round, receipt.participant_id, receipt.msp_id)
-        await tx.state.require_absent(Receipt, *key)
-        return await tx.commit(receipt, refs=[receipt.participant_id, receipt.msp_id])
+    async def AcknowledgeUploads(self, ctx: TransactionContext, request: str) -> str:
+        """Note that the caller's organization holds committed updates. Reads only these, so that others may come."""
+        tx = await submission(ctx, request, commands.AcknowledgeUploads)
+        task, round_ = await task_and_round(tx.state, tx.command)
+        name, msp_id = (round_.task_id, round_.number), tx.call.caller.msp_id
+        participants = [held.participant_id for held in tx.command.uploads]
+        updates = [await tx.state.get(UpdateCommitment, *name, one) for one in participants]
+        receipts = rules.acknowledge(tx.command, task, round_, updates, tx.call)
+        for one in participants:
+            await tx.state.require_absent(Receipt, *name, one, msp_id)
+        return await tx.commit(receipts, refs=[msp_id, *participants])
 
     async def Seal(self, ctx: TransactionContext, request: str) -> str:
         """Fix the members once everybody has delivered or the deadline has passed; too few abort the round."""

@@ -32,6 +32,7 @@ from bfl_chaincode.api.records import (
 )
 from bfl_chaincode.rules import callers, epochs, selection
 from bfl_chaincode.rules.callers import Call
+from bfl_chaincode.rules.federation import require_distinct
 from bfl_chaincode.rules.tasks import (
     BYTES_PER_PARAMETER,
     newest_epoch,
@@ -164,23 +165,32 @@ def require_mask(command: commands.CommitUpdate, task: Task) -> None:
 
 
 def acknowledge(
-    command: commands.AcknowledgeUpload, task: Task, round_: Round, update: UpdateCommitment, call: Call
-) -> Receipt:
-    """Note that the caller's organization holds the committed bytes, whole and well-formed."""
+    command: commands.AcknowledgeUploads,
+    task: Task,
+    round_: Round,
+    updates: Sequence[UpdateCommitment],
+    call: Call,
+) -> tuple[Receipt, ...]:
+    """Note that the caller's organization holds these updates' committed bytes, whole and well-formed."""
     aggregates = call.caller.msp_id == task.spec.roles.aggregator
     callers.require_role(call, NodeRole.AGGREGATOR if aggregates else NodeRole.VERIFIER)
     require_phase(round_, Phase.COLLECTING)
     if call.caller.msp_id not in round_.holders:
         raise refusals.NotAHolder(f"{call} is not of {', '.join(round_.holders)}")
-    if command.digest != update.digest:
-        raise refusals.DigestDiffers(f"{command.digest} was received, {update.digest} was committed")
-    return Receipt(
-        task_id=command.task_id,
-        round=command.round,
-        participant_id=command.participant_id,
-        msp_id=call.caller.msp_id,
-        digest=command.digest,
-        acknowledged_at=call.at,
+    require_distinct([held.participant_id for held in command.uploads], "uploads")
+    for held, update in zip(command.uploads, updates, strict=True):
+        if held.digest != update.digest:
+            raise refusals.DigestDiffers(f"{held.digest} was received, {update.digest} was committed")
+    return tuple(
+        Receipt(
+            task_id=command.task_id,
+            round=command.round,
+            participant_id=held.participant_id,
+            msp_id=call.caller.msp_id,
+            digest=held.digest,
+            acknowledged_at=call.at,
+        )
+        for held in command.uploads
     )
 
 

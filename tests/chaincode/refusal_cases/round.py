@@ -70,8 +70,11 @@ def _attestation_differs(s: Scenario) -> Any:
 
 
 def _acknowledge(s: Scenario, who: Any) -> Any:
-    request = {"participant_id": "alpha-1", "digest": s.update_digest("alpha-1")}
-    return on_round(s, who, "round:AcknowledgeUpload", **request)
+    return on_round(s, who, "round:AcknowledgeUploads", uploads=[_held(s)])
+
+
+def _held(s: Scenario, **changes: Any) -> dict[str, Any]:
+    return {"participant_id": "alpha-1", "digest": s.update_digest("alpha-1"), **changes}
 
 
 def _propose(s: Scenario, who: Any) -> Any:
@@ -159,24 +162,28 @@ ROUNDS = [
          lambda s: _late(s, lambda s: s.commit("alpha-1"))),
     Case("round:CommitUpdate", 503, "another weight than registered", "collecting 1",
          lambda s: s.commit("alpha-1", weight=101)),
-    Case("round:AcknowledgeUpload", 205, "a verifier of the aggregator's organization", "committed 1",
+    Case("round:AcknowledgeUploads", 205, "a verifier of the aggregator's organization", "committed 1",
          lambda s: _acknowledge(s, node(AGGREGATOR, "verifier"))),
-    Case("round:AcknowledgeUpload", 205, "an aggregator of another organization", "committed 1",
+    Case("round:AcknowledgeUploads", 205, "an aggregator of another organization", "committed 1",
          lambda s: _acknowledge(s, node("AlphaMSP", "aggregator"))),
-    Case("round:AcknowledgeUpload", 307, "an unknown task", "committed 1",
+    Case("round:AcknowledgeUploads", 307, "an unknown task", "committed 1",
          lambda s: s.acknowledge("alpha-1", AGGREGATOR, task_id=NOWHERE)),
-    Case("round:AcknowledgeUpload", 311, "an unknown round", "committed 1",
+    Case("round:AcknowledgeUploads", 311, "an unknown round", "committed 1",
          lambda s: s.acknowledge("alpha-1", AGGREGATOR, round=2)),
-    Case("round:AcknowledgeUpload", 312, "what nobody committed", "collecting 1",
+    Case("round:AcknowledgeUploads", 312, "what nobody committed", "collecting 1",
          lambda s: s.acknowledge("alpha-1", AGGREGATOR)),
-    Case("round:AcknowledgeUpload", 315, "a second receipt", "committed 1",
+    Case("round:AcknowledgeUploads", 315, "a second receipt", "committed 1",
          lambda s: [s.acknowledge("alpha-1", AGGREGATOR), s.acknowledge("alpha-1", AGGREGATOR)]),
-    Case("round:AcknowledgeUpload", 401, "a sealed round", "sealed 1",
+    Case("round:AcknowledgeUploads", 401, "a sealed round", "sealed 1",
          lambda s: s.acknowledge("alpha-1", AGGREGATOR)),
-    Case("round:AcknowledgeUpload", 501, "an organization that does not hold updates", "committed 1",
+    Case("round:AcknowledgeUploads", 501, "an organization that does not hold updates", "committed 1",
          lambda s: s.acknowledge("alpha-1", KEY_HOLDER)),
-    Case("round:AcknowledgeUpload", 502, "other bytes than committed", "committed 1",
-         lambda s: s.acknowledge("alpha-1", AGGREGATOR, digest=digest("other bytes"))),
+    Case("round:AcknowledgeUploads", 502, "other bytes than committed", "committed 1",
+         lambda s: s.acknowledge("alpha-1", AGGREGATOR, uploads=[_held(s, digest=digest("other bytes"))])),
+    Case("round:AcknowledgeUploads", 115, "a participant named twice", "committed 1",
+         lambda s: s.acknowledge("alpha-1", AGGREGATOR, uploads=[_held(s), _held(s)])),
+    Case("round:AcknowledgeUploads", 312, "what was committed beside what was not", "committed 1",
+         lambda s: s.acknowledge("alpha-1", AGGREGATOR, uploads=[_held(s), _held(s, participant_id="nobody-1")])),
     Case("round:Seal", 307, "an unknown task", "delivered 1",
          lambda s: on_round(s, VERIFIER, "round:Seal", task_id=NOWHERE)),
     Case("round:Seal", 311, "an unknown round", "delivered 1",

@@ -180,7 +180,9 @@ class HonestRun:
         self.in_round(silo(name), "round:CommitUpdate", **committed, **self._beside(name, wire))
         for msp_id, role in (("BetaMSP", "aggregator"), ("AlphaMSP", "verifier")) if delivers else ():
             who = node(msp_id, role)
-            self.in_round(who, "round:AcknowledgeUpload", participant_id=name, digest=digest)
+            self.in_round(
+                who, "round:AcknowledgeUploads", uploads=[{"participant_id": name, "digest": digest}]
+            )
 
     def _beside(self, name: str, wire: bytes) -> dict[str, Any]:
         """Return what else is committed beside an update."""

@@ -228,17 +228,17 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         "took none",
     ),
     "a receipt for other bytes": (
-        alter("round:AcknowledgeUpload", Receipt, digest=FOREIGN),
+        alter("round:AcknowledgeUploads", Receipt, digest=FOREIGN),
         Check.RECEIPTS,
         "not committed",
     ),
     "a receipt signed by somebody else": (
-        sender("round:AcknowledgeUpload", node("GammaMSP", "verifier")),
+        sender("round:AcknowledgeUploads", node("GammaMSP", "verifier")),
         Check.RECEIPTS,
         "was signed by GammaMSP",
     ),
     "a receipt by the wrong node": (
-        sender("round:AcknowledgeUpload", node("AlphaMSP", "coordinator")),
+        sender("round:AcknowledgeUploads", node("AlphaMSP", "coordinator")),
         Check.RECEIPTS,
         "not given by",
     ),

@@ -98,7 +98,7 @@ def sample_run(rounds: int = 10, participants: int = 6, aborted: int = 0) -> Run
             count_names(
                 {
                     "round:CommitUpdate": 60,
-                    "round:AcknowledgeUpload": 120,
+                    "round:AcknowledgeUploads": 120,
                     "round:AttestAggregate": 20,
                     "round:Open": 10,
                     "round:Seal": 10,

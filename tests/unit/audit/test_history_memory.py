@@ -41,7 +41,7 @@ def apply_receipt(history: History, number: int, findings: Findings) -> None:
         order=number,
         transaction_id=identifier,
         block=number // 14,
-        name="round:AcknowledgeUpload",
+        name="round:AcknowledgeUploads",
         at=number,
         sender=SENDER,
         types=types_of(writes),

@@ -84,7 +84,7 @@ def test_payouts_of_later_rounds_build_on_the_recomputed_standing_not_on_the_rec
 def test_all_independent_failures_are_reported_together(run: HonestRun) -> None:
     run.alter("reward:Settle", Settlement, 0, paid=1)
     run.alter("audit:RecordEvaluation", Evaluation, block_height=10**6)
-    run.alter("round:AcknowledgeUpload", Receipt, digest=FOREIGN)
+    run.alter("round:AcknowledgeUploads", Receipt, digest=FOREIGN)
     checks = {failure.check for failure in run.audit().failures}
     assert {Check.PAYOUTS, Check.EVALUATIONS, Check.RECEIPTS} <= checks
 

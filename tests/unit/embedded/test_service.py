@@ -164,6 +164,30 @@ def test_a_contract_that_never_ends_is_not_waited_for(
     run(work())
 
 
+class Slow(ProbeContract):
+    """A contract whose answers take a moment, and which counts how often it was asked."""
+
+    runs = 0
+
+    async def do_get(self, stub: Any, key: str) -> bytes:
+        Slow.runs += 1
+        threading.Event().wait(0.05)
+        return await super().do_get(stub, key)
+
+
+def test_of_many_who_ask_the_same_at_once_the_later_get_what_the_first_got(directory: Path) -> None:
+    async def work() -> None:
+        async with running(directory, contract=Slow) as made:
+            requests = [
+                gateway_pb2.EvaluateRequest(proposed_transaction=made.bench.signed("get", "key")[1])
+                for _ in range(50)
+            ]
+            await asyncio.gather(*(made.gateway.evaluate(request, 10) for request in requests))
+            assert Slow.runs <= service_module.SIMULATION_THREADS
+
+    run(work())
+
+
 def test_stopping_ends_every_wait_and_every_stream(directory: Path) -> None:
     async def work() -> None:
         async with running(directory) as made:

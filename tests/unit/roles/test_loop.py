@@ -180,6 +180,24 @@ class DeadEnd(Action):
     number: int
 
 
+def test_nothing_wakes_the_loop_for_what_succeeded_before_a_survey_finds_it_again() -> None:
+    role = ScriptedRole()
+
+    async def story(bench: Bench) -> None:
+        await bench.advance(1 + 2 + 4)  # the timer is steady now
+        role.found = [DeadEnd("wine", 1, 0)]
+        bench.ledger.emit("round:Seal")
+        await bench.advance(0.1)
+        before = role.surveys
+        await bench.advance(TERMS.poll_seconds - 0.5)
+        assert role.surveys == before
+        await bench.advance(0.5)
+        assert role.surveys == before + 1
+
+    run(role, story)
+    assert len(role.performed) == 2
+
+
 def test_what_leads_to_nothing_ends_without_another_look_unless_it_fails_or_more_was_found() -> None:
     many = [DeadEnd("wine", 1, number) for number in range(TERMS.actions_at_once + 1)]
     for found, fails, looks in ((many[:1], False, 0), (many[:1], True, 1), (many, False, 1)):

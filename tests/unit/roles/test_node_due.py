@@ -10,8 +10,9 @@ from bfl_chaincode.api.records import Node, NodeRole, Phase, TaskStatus
 from bfl_fabric.roles import aggregator, announcement, verifier
 from bfl_fabric.roles.actions import of_federation, of_round
 from bfl_fabric.roles.aggregator import AggregatorState, ProposeAggregate
-from bfl_fabric.roles.holding import Acknowledge, FetchUpdate
+from bfl_fabric.roles.holding import FetchUpdate
 from bfl_fabric.roles.models import CheckModel
+from bfl_fabric.roles.receipts import Acknowledge
 from bfl_fabric.roles.verifier import CONFIRMATION_GRACE_MS, Attest, VerifierState
 from bfl_fabric.roles.workbench import Identity
 from tests.unit.roles.rounds import (

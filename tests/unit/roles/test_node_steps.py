@@ -22,11 +22,11 @@ from bfl_fabric.roles.aggregator import AggregatorRole, ProposeAggregate
 from bfl_fabric.roles.announcement import AnnouncementRole
 from bfl_fabric.roles.coordinator import CoordinatorRole, Patience, PublishModel
 from bfl_fabric.roles.fetching import Fetcher
-from bfl_fabric.roles.holding import Acknowledge
 from bfl_fabric.roles.key_holder import KeyHolderRole, OpenEpoch, OpenSum
 from bfl_fabric.roles.models import SOUND_MODEL, CheckModel, ModelChecks
 from bfl_fabric.roles.participant import ParticipantRole
 from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.receipts import Acknowledge
 from bfl_fabric.roles.verifier import NOTHING_DIGEST, Attest, VerifierRole
 from bfl_fabric.testing.training import DigestEvaluator, UniqueTrainer
 from tests.unit.roles.nodes import ANode, Scene
@@ -116,7 +116,7 @@ def test_a_receipt_waits_until_the_bytes_are_stored(scene: Scene) -> None:
         await receipt
 
     asyncio.run(story())
-    assert [name for name, _ in scene.ledger.submitted] == ["round:AcknowledgeUpload"]
+    assert [name for name, _ in scene.ledger.submitted] == ["round:AcknowledgeUploads"]
 
 
 def test_an_accepted_upload_that_is_never_stored_gets_no_receipt(scene: Scene) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bfl_chaincode.api.records import PACKED_SCHEME, KeyGrant, Phase, RoundView, TaskStatus
 from bfl_fabric.roles.actions import Submit, of_round, of_task
-from bfl_fabric.roles.models import CheckModel
+from bfl_fabric.roles.models import CheckBase, CheckModel
 from bfl_fabric.roles.participant import (
     Join,
     ParticipantState,
@@ -105,7 +105,7 @@ def test_a_participant_outside_the_cohort_computes_nothing() -> None:
 
 def test_a_base_model_is_checked_before_training_on_it() -> None:
     second = view(round_(Phase.COLLECTING, number=2, base_model_digest=BASE))
-    assert due(second, me()) == [CheckModel(TASK, 2, BASE)]
+    assert due(second, me()) == [CheckBase(TASK, 2, BASE)]
     assert due(second, me(sound_models=frozenset({BASE}))) == [PrepareUpdate(TASK, 2)]
 
 

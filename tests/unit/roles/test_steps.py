@@ -61,9 +61,11 @@ def fetch(
     roles: tuple[NodeRole, ...],
     organizations: tuple[str, ...] = (),
     first: tuple[str, ...] = (),
+    *,
+    at_home: bool = False,
 ) -> None:
     fetcher = Fetcher(node.bench, LedgerReader(node.scene.ledger))
-    asyncio.run(fetcher.fetch(ANYTHING, name, len(BASE_BYTES), roles, organizations, first))
+    asyncio.run(fetcher.fetch(ANYTHING, name, len(BASE_BYTES), roles, organizations, first, at_home=at_home))
 
 
 def test_a_blob_that_is_here_is_not_fetched(scene: Scene) -> None:
@@ -97,6 +99,20 @@ def test_of_one_role_the_likely_organizations_are_asked_first_and_the_others_aft
         fetch(node, name, SUM_SOURCES, first=first)
         asked.append(node.progress[-1].text)
     assert asked == [f"key-holder-{name}" for name in (AGGREGATOR, KEY_HOLDER, min(AGGREGATOR, KEY_HOLDER))]
+
+
+def test_at_home_the_own_organization_is_asked_before_all_others(scene: Scene) -> None:
+    node = ANode(scene, KEY_HOLDER, "key-holder-c", NodeRole.KEY_HOLDER)
+    ANode(scene, AGGREGATOR, "aggregator-b", NodeRole.AGGREGATOR).blobs.put(BASE_BYTES)
+    own = ANode(scene, KEY_HOLDER, "verifier-c", NodeRole.VERIFIER)
+    name = own.blobs.put(BASE_BYTES)
+    scene.show(with_initial(collecting(), name))
+    fetch(node, name, UPDATE_SOURCES, at_home=True)
+    assert node.progress[-1].text == "verifier-c"
+    node.blobs.lose(name)
+    own.blobs.lose(name)
+    fetch(node, name, UPDATE_SOURCES, at_home=True)
+    assert node.progress[-1].text == "aggregator-b"
 
 
 def test_who_gave_nothing_is_named(scene: Scene) -> None:
