@@ -11,7 +11,7 @@ from typing import TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-RECENT_COUNT = 512
+RECENT_COUNT = 1024
 
 
 class Recent(dict[K, V]):

@@ -66,12 +66,25 @@ def test_ten_times_the_blocks_take_no_more_memory(files: tuple[Path, Path, str],
     assert grown < TOLERANCE_KB
 
 
-def test_an_id_is_kept_as_its_bytes_and_nothing_else_is_taken_for_it() -> None:
+def test_an_id_is_known_as_it_is_spelled_and_nothing_else_is_taken_for_it() -> None:
     seen = SeenTransactions()
-    seen.update(["ab" * 32, "no id", "AB" * 32, "cd" * 32 + " "])
-    assert len(seen) == 4
-    assert "ab" * 32 in seen
-    assert "AB" * 32 in seen
-    assert "no id" in seen
+    given = ["ab" * 32, "no id", "AB" * 32, "cd" * 32 + " ", "00" * 32, ""]
+    assert not any(one in seen for one in given)
+    seen.update(given)
+    assert all(one in seen for one in given)
     assert "cd" * 32 not in seen
+    assert "00" * 31 not in seen
     assert bytes.fromhex("ab" * 32) not in seen
+
+
+def test_two_ids_side_by_side_make_no_third() -> None:
+    seen = SeenTransactions()
+    first, second = "00" * 16 + "11" * 16, "0000" + "22" * 30
+    seen.update([first, second])
+    assert first in seen
+    assert second in seen
+    for shift in range(2, 64, 2):
+        assert (first + second)[shift : shift + 64] not in seen
+    overlapping = "00" * 32
+    seen.update([overlapping])
+    assert overlapping in seen
