@@ -33,8 +33,9 @@ class Sender(NamedTuple):
 class Transaction(NamedTuple):
     """A valid transaction of the contract: the `order`-th of the ledger, sent by the holder of a certificate.
 
-    `name` is `contract:Name`, `at` its moment; its one argument, the request, is kept by the history. `types` are the
-    object types of the keys that it wrote, "" among them for a key that is none of the contract's.
+    `name` is `contract:Name`, `at` its moment; its one argument, the request, is kept beside it
+    (`Transactions.request`). `types` are the object types of the keys that it wrote, "" among them for a key that is
+    none of the contract's.
     """
 
     order: int

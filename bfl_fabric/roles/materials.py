@@ -101,11 +101,17 @@ class Materials:
 
     async def _part(self, action: Action, digest: str, size_bytes: int) -> Path:
         """Bring an upload or its mask, from the own organization's holder if it is one."""
-        await self._fetcher.fetch(action, digest, size_bytes, UPDATE_SOURCES, at_home=True)
-        return self._bench.ports.blobs.path(digest)
+        return await self.bring(action, digest, size_bytes, UPDATE_SOURCES, at_home=True)
 
     async def bring(
-        self, action: Action, digest: str, size_bytes: int, roles: Sequence[NodeRole], of: str = ""
+        self,
+        action: Action,
+        digest: str,
+        size_bytes: int,
+        roles: Sequence[NodeRole],
+        of: str = "",
+        *,
+        at_home: bool = False,
     ) -> Path:
-        await self._fetcher.fetch(action, digest, size_bytes, roles, (of,) if of else ())
+        await self._fetcher.fetch(action, digest, size_bytes, roles, (of,) if of else (), at_home=at_home)
         return self._bench.ports.blobs.path(digest)

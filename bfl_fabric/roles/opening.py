@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +82,7 @@ class Openings:
         self._proofs = Proofs(bench, reader)
         self._keys = keys
         self._holders: dict[str, tuple[int, ShareHolder]] = {}
-        self._answering = asyncio.Lock()
+        self._answering: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def is_deaf_to(self, event: LedgerEvent) -> bool:
         """Say whether this step of a round is for other members, as the round stood when it was last surveyed."""
@@ -187,11 +188,11 @@ class Openings:
     async def _kept_share(self, action: Answer, view: RoundView) -> str:
         """Return the digest of the member's answer, which is made once and in the store.
 
-        Answers are made one after the other, in the order in which they are due: the scores' is on its way while the
-        sum's is made.
+        A task's answers are made one after the other: the scores', which comes first, is on its way while the sum's is
+        made.
         """
         key, journal = _answer_key(action), self._bench.ports.journal
-        async with self._answering:
+        async with self._answering[action.task_id]:
             digest = journal.find(ANSWERED, key)
             if digest is None or not self._bench.ports.blobs.has(digest):
                 digest = await self._bench.keep(await self._share(action, view))

@@ -111,4 +111,4 @@ class ReceiptDesk:
             error = failure
         for one in batch:
             one.is_over, one.error = True, error
-            desk.waiting.remove(one)
+        desk.waiting = [one for one in desk.waiting if not one.is_over]  # who was cancelled is gone already

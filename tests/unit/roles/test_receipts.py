@@ -134,6 +134,24 @@ def test_a_failure_is_told_to_all_that_went_together_and_a_later_try_succeeds(
     asyncio.run(story())
 
 
+def test_who_is_cancelled_while_its_receipt_is_sent_disturbs_nobody(tmp_path: Path) -> None:
+    async def story() -> None:
+        counter = Counter(tmp_path, opened=False)
+        with counter.desk.expecting(acknowledgement("a-3")):
+            first, second = counter.sends("a-1"), counter.sends("a-2")
+            await turns()
+        await turns()
+        second.cancel()
+        await turns()
+        counter.ledger.open.set()
+        await first
+        assert counter.batches == [["a-1", "a-2"]]
+        await counter.sends("b-1")
+        assert counter.batches[1:] == [["b-1"]]
+
+    asyncio.run(story())
+
+
 def test_who_is_cancelled_leaves_the_others_to_the_next_turn(tmp_path: Path) -> None:
     async def story() -> None:
         counter = Counter(tmp_path, opened=False)
