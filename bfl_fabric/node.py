@@ -32,6 +32,7 @@ from bfl_fabric.roles.initial_model import CoordinatorAdmission
 from bfl_fabric.roles.loop import LoopTerms, ReconcilerLoop, run_all, run_until
 from bfl_fabric.roles.proofs import KeyHolderAdmission
 from bfl_fabric.roles.reader import LedgerReader
+from bfl_fabric.roles.receipts import ON_THEIR_WAY_SECONDS, ReceiptDesk
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.workbench import Workbench
 from bfl_fabric.storage.blobs import FileBlobStore
@@ -192,6 +193,10 @@ def write_aside(path: Path, text: str) -> None:
     aside.replace(path)
 
 
+def _receipts(bench: Workbench) -> ReceiptDesk:
+    return ReceiptDesk(bench, ON_THEIR_WAY_SECONDS)
+
+
 def _role(
     settings: config.NodeSettings, bench: Workbench, checks: UploadChecks, schemes: TaskSchemes
 ) -> Role:
@@ -199,11 +204,11 @@ def _role(
         case NodeRole.AGGREGATOR:
             from bfl_fabric.roles.aggregator import AggregatorRole
 
-            return AggregatorRole(bench, checks, schemes)
+            return AggregatorRole(bench, checks, schemes, _receipts(bench))
         case NodeRole.VERIFIER:
             from bfl_fabric.roles.verifier import VerifierRole
 
-            return VerifierRole(bench, checks, schemes)
+            return VerifierRole(bench, checks, schemes, _receipts(bench))
         case NodeRole.KEY_HOLDER:
             from bfl_fabric.roles.key_holder import KeyHolderRole
 

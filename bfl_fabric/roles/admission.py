@@ -17,6 +17,7 @@ The transport proves who calls and limits how often; it asks here for everything
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from bfl_chaincode.api.records import NodeRole, Phase, RoundView, UpdateCommitment
@@ -48,6 +49,7 @@ class NodeAdmission:
         self._index = BlobIndex(self._reader, bench.ports.blobs)
         self._expected: dict[str, tuple[UpdateName, RoundView]] = {}
         self._last: RoundView | None = None
+        self._reading = asyncio.Lock()
 
     async def expect(self, caller: TransferCaller, name: UpdateName, digest: str) -> int:
         """Return the size that this caller committed. Raises MalformedInput, or NotFound without commitment."""
@@ -76,10 +78,14 @@ class NodeAdmission:
         return naming is not None and may_read(naming, await self._callers.standing(caller))
 
     async def _showing_commitment(self, name: UpdateName) -> RoundView:
-        """Return the upload's round as it was last read, if that shows the commitment, else as it is now."""
-        if self._last is None or not _shows_commitment(self._last, name):
-            self._last = await self._round(name)
-        return self._last
+        """Return the upload's round as it was last read, if that shows the commitment, else as it is now.
+
+        Silos come at the same time: one reading serves all that it shows.
+        """
+        async with self._reading:
+            if self._last is None or not _shows_commitment(self._last, name):
+                self._last = await self._round(name)
+            return self._last
 
     async def _round(self, name: UpdateName) -> RoundView:
         try:

@@ -24,7 +24,7 @@ from bfl_fabric.roles.holding import (
 )
 from bfl_fabric.roles.models import ModelChecks
 from bfl_fabric.roles.reader import LedgerReader
-from bfl_fabric.roles.receipts import Acknowledge
+from bfl_fabric.roles.receipts import Acknowledge, ReceiptDesk
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.workbench import Workbench
 
@@ -59,13 +59,21 @@ def due(view: RoundView, me: AggregatorState) -> list[Action]:
 class AggregatorRole:
     """The reconciler of an aggregator node, for every running task that names its organization."""
 
-    def __init__(self, bench: Workbench, checks: UploadChecks, schemes: TaskSchemes) -> None:
+    def __init__(
+        self,
+        bench: Workbench,
+        checks: UploadChecks,
+        schemes: TaskSchemes,
+        receipts: ReceiptDesk | None = None,
+    ) -> None:
         self._bench = bench
         self._reader = LedgerReader(bench.ports.ledger)
         fetcher = Fetcher(bench, self._reader)
         self._schemes = schemes
         self._checks = checks
-        self._custody = Custody(bench, fetcher, checks, ModelChecks(bench, self._reader, fetcher))
+        self._custody = Custody(
+            bench, fetcher, checks, ModelChecks(bench, self._reader, fetcher), receipts or ReceiptDesk(bench)
+        )
 
     @property
     def name(self) -> str:

@@ -13,6 +13,9 @@ from bfl_fabric.errors import MalformedInput, NotFound
 from bfl_fabric.roles import attempts
 from bfl_fabric.roles.reader import LedgerReader
 
+ROUNDS_AT_ONCE = 8
+"""So many past rounds are read at the same time."""
+
 
 class Secrecy(IntEnum):
     """How closely a blob is kept; a digest that is named in two ways is kept the closer way."""
@@ -129,11 +132,14 @@ class BlobIndex:
             self._name(Secrecy.FEDERATION, *(item.evidence_digest for item in view.complaints))
 
     async def _read_past_rounds(self, view: RoundView) -> None:
-        for number in range(1, 0 if view.round is None else view.round.number):
-            key = (view.task.spec.task_id, number)
-            if key not in self._read_rounds:
-                self._read_round(await self._reader.round(*key))
-                self._read_rounds.add(key)
+        newest = 0 if view.round is None else view.round.number
+        keys = [(view.task.spec.task_id, number) for number in range(1, newest)]
+        unread = [key for key in keys if key not in self._read_rounds]
+        while some := unread[:ROUNDS_AT_ONCE]:
+            for past in await asyncio.gather(*(self._reader.round(*key) for key in some)):
+                self._read_round(past)
+            self._read_rounds.update(some)
+            del unread[:ROUNDS_AT_ONCE]
 
     def _read_round(self, view: RoundView) -> None:
         if view.round is None:

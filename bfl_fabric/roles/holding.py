@@ -78,12 +78,19 @@ def fetches_due(view: RoundView, held: Collection[str]) -> list[Action]:
 class Custody:
     """The uploads of a holder node and what can be computed of them."""
 
-    def __init__(self, bench: Workbench, fetcher: Fetcher, checks: UploadChecks, models: ModelChecks) -> None:
+    def __init__(
+        self,
+        bench: Workbench,
+        fetcher: Fetcher,
+        checks: UploadChecks,
+        models: ModelChecks,
+        receipts: ReceiptDesk,
+    ) -> None:
         self._bench = bench
         self._fetcher = fetcher
         self._checks = checks
         self._models = models
-        self._receipts = ReceiptDesk(bench)
+        self._receipts = receipts
 
     def held(self, view: RoundView) -> frozenset[str]:
         """Return the digests of the round's committed updates that are in the store; while the round collects,
@@ -102,7 +109,9 @@ class Custody:
             await self._stored(action.digest)
             await self._check(view, _committed(view, action))
         self._bench.report(ProgressKind.CHECKED, action, action.participant_id)
-        await self._receipts.send(action)
+        me = self._bench.identity.msp_id
+        names = [update.participant_id for update in view.updates]
+        await self._receipts.send(action, [name for name in names if me not in holders_of(view, name)])
 
     async def fetch(self, action: FetchUpdate, view: RoundView) -> None:
         """Download a member's upload from any holder organization."""

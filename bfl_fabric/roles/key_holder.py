@@ -26,6 +26,7 @@ from bfl_fabric.roles.opening import Openings
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import TaskSchemes, epoch_of
+from bfl_fabric.roles.share_holders import LoadShare
 from bfl_fabric.roles.turns import OfOpening
 from bfl_fabric.roles.workbench import Workbench, round_key
 
@@ -132,11 +133,15 @@ class KeyHolderRole:
         return self._bench.identity.name
 
     async def survey(self) -> list[Action]:
-        found: list[Action] = []
-        for task in await self._reader.tasks():
-            if is_live(task) and self._bench.identity.msp_id in task.spec.roles.key_holders:
-                view = await self._reader.current(task.spec.task_id)
-                found += await self._due(view)
+        me, found = self._bench.identity.msp_id, list[Action]()
+        mine = [
+            task.spec.task_id
+            for task in await self._reader.tasks()
+            if is_live(task) and me in task.spec.roles.key_holders
+        ]
+        await self._opening.keep(mine)
+        for task_id in mine:
+            found += await self._due(await self._reader.current(task_id))
         return found
 
     async def _due(self, view: RoundView) -> list[Action]:
@@ -173,7 +178,7 @@ class KeyHolderRole:
                 await self._open_sum(action)
             case OfCeremony():
                 await self._ceremonies.perform(action)
-            case OfOpening():
+            case OfOpening() | LoadShare():
                 await self._opening.perform(action)
             case Submit():
                 await self._bench.submit(action)

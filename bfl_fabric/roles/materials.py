@@ -32,6 +32,7 @@ class Materials:
         self._fetcher = fetcher
         self._checked: set[UpdateCommitment] = set()
         self._added: tuple[tuple[UpdateCommitment, ...], str] = (), ""
+        self._adding = asyncio.Lock()
         self._verified = ""
 
     async def masks(self, action: Action, view: RoundView) -> dict[str, Path]:
@@ -52,12 +53,13 @@ class Materials:
 
     async def masks_digest(self, action: Action, view: RoundView) -> str:
         """Return the digest of the sum of the members' masks, which are added up once for a round."""
-        updates, masks = members_updates(view), await self.masks(action, view)
-        if self._added[0] != updates:
-            scheme = await self._schemes.joint(view)
-            digest = await self._bench.work(scheme.masks_digest, list(masks.values()), ())
-            self._added = updates, digest
-        return self._added[1]
+        updates = members_updates(view)
+        async with self._adding:
+            if self._added[0] != updates:
+                masks, scheme = await self.masks(action, view), await self._schemes.joint(view)
+                digest = await self._bench.work(scheme.masks_digest, list(masks.values()), ())
+                self._added = updates, digest
+            return self._added[1]
 
     async def uploads(self, action: Action, view: RoundView) -> dict[str, Path]:
         """Return each member's whole upload by participant id; they are public among key members."""

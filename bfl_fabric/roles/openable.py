@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bfl_chaincode.api.records import KeyEpoch, Phase, RoundView
+from bfl_chaincode.api.records import KeyEpoch, Opening, Phase, RoundView
 from bfl_fabric.domain.ports import AggregateHeader
 from bfl_fabric.errors import KeyHolderRefused
-from bfl_fabric.roles.actions import in_phase
+from bfl_fabric.roles.actions import Action, in_phase
 from bfl_fabric.roles.attempts import is_shared
 from bfl_fabric.roles.evidence import agreed, delivered, members_updates, round_of
+from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import epoch_of
+from bfl_fabric.roles.workbench import Workbench, round_key
 
 OPENED, SCORED, ANSWERED = "opened", "scored", "answered"
 """Journal: the aggregate and the scores that this holder opened in a round, its answer in an attempt."""
@@ -35,6 +37,45 @@ class KeyHolderState:
     opened_scores: str
     now_ms: int = 0
     newest_epoch: KeyEpoch | None = None
+
+
+class OpenableRounds:
+    """Reads the rounds of which something may be opened, and remembers which aggregate was."""
+
+    def __init__(self, bench: Workbench, reader: LedgerReader) -> None:
+        self._bench = bench
+        self._reader = reader
+
+    async def read(self, action: Action) -> RoundView:
+        """Return the round, as the survey that found the action read it, if anything of it may be opened.
+
+        Raises KeyHolderRefused.
+        """
+        view = await self._reader.seen(action.task_id, action.round)
+        opened = self._bench.ports.journal.find(OPENED, round_key(action.task_id, action.round))
+        verify_openable(view, KeyHolderState(self._bench.identity.msp_id, opened or "", ""))
+        return view
+
+    def remember(self, action: Action, view: RoundView) -> None:
+        """Write down, before anything of it is answered, that this aggregate of the round is opened and no other."""
+        key = round_key(action.task_id, action.round)
+        self._bench.ports.journal.record(OPENED, key, round_of(view).aggregate_digest)
+
+
+def standing(view: RoundView, attempt: int) -> Opening:
+    """Return this attempt if it is the newest, for the round's aggregate. Raises KeyHolderRefused."""
+    name = f"{round_of(view).task_id}/{round_of(view).number}"
+    if not view.openings or view.openings[-1].attempt != attempt:
+        raise KeyHolderRefused(f"attempt {attempt} is not the newest of {name}")
+    opening = view.openings[-1]
+    if opening.aggregate_digest != round_of(view).aggregate_digest:
+        raise KeyHolderRefused(f"attempt {attempt} of {name} is for another aggregate")
+    return opening
+
+
+def attempt_key(opening: Opening) -> str:
+    """Return the journal's key of a fact about an attempt."""
+    return f"{round_key(opening.task_id, opening.round)}/{opening.attempt}"
 
 
 def verify_openable(view: RoundView, me: KeyHolderState) -> None:

@@ -10,23 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import Opening, RoundView, ShareSubject
-from bfl_fabric.domain.ports import LedgerEvent, ShareHolder
+from bfl_chaincode.api.records import RoundView, ShareSubject
+from bfl_fabric.domain.ports import LedgerEvent
 from bfl_fabric.errors import (
     AuditFailed,
     KeyHolderRefused,
     MalformedInput,
-    NotFound,
-    TransferFailed,
 )
 from bfl_fabric.roles import attempts
+from bfl_fabric.roles.accounts import Accounts
 from bfl_fabric.roles.actions import Action
-from bfl_fabric.roles.ceremony import secret_path
 from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.materials import Materials
@@ -34,23 +33,24 @@ from bfl_fabric.roles.models import ModelChecks
 from bfl_fabric.roles.openable import (
     ANSWERED,
     JUDGED,
-    OPENED,
     PROVEN,
     UNOPENED,
-    KeyHolderState,
-    verify_openable,
+    OpenableRounds,
+    attempt_key,
+    standing,
     verify_sealed,
 )
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.proofs import Proofs
 from bfl_fabric.roles.reader import LedgerReader
-from bfl_fabric.roles.schemes import TaskSchemes, epoch_of
+from bfl_fabric.roles.schemes import TaskSchemes
+from bfl_fabric.roles.share_holders import LoadShare, ShareHolders
 from bfl_fabric.roles.turns import (
     FIRST_ATTEMPT,
-    PROOF_GRACE_MS,
     Answer,
     Combine,
     GatherShares,
+    GetReady,
     Judge,
     KeepSum,
     Offer,
@@ -60,7 +60,7 @@ from bfl_fabric.roles.turns import (
     concerns,
     due,
 )
-from bfl_fabric.roles.workbench import Workbench, round_key
+from bfl_fabric.roles.workbench import Workbench
 
 if TYPE_CHECKING:
     from bfl_fabric.domain.ports import Int64Vector
@@ -80,8 +80,9 @@ class Openings:
         self._materials = Materials(bench, schemes, fetcher)
         self._models = ModelChecks(bench, reader, fetcher)
         self._proofs = Proofs(bench, reader)
-        self._keys = keys
-        self._holders: dict[str, tuple[int, ShareHolder]] = {}
+        self._rounds = OpenableRounds(bench, reader)
+        self._holders = ShareHolders(bench, schemes, keys)
+        self._accounts = Accounts(bench, schemes, self._rounds, self._materials, self._holders, self._proofs)
         self._answering: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def is_deaf_to(self, event: LedgerEvent) -> bool:
@@ -92,20 +93,24 @@ class Openings:
         return not concerns(view, self._bench.identity.msp_id, event.name)
 
     def survey(self, view: RoundView) -> list[Action]:
-        """Return what is due for the newest round of this task."""
+        """Return what is due for the newest round of this task, and for its key."""
         named = [share.digest for share in view.shares]
         if view.round is not None and view.round.sum_digest:
             named.append(view.round.sum_digest)
         held = frozenset(digest for digest in named if self._bench.ports.blobs.has(digest))
         me, now_ms = self._bench.identity.msp_id, self._bench.ports.clock.now_ms()
-        return due(view, self._accounted(view, OpeningState(me, now_ms, held)))
+        return [*self._holders.due(view), *due(view, self._accounted(view, OpeningState(me, now_ms, held)))]
+
+    async def keep(self, task_ids: Collection[str]) -> None:
+        """Let the shares for all other tasks leave memory."""
+        await self._holders.keep(task_ids)
 
     def _accounted(self, view: RoundView, state: OpeningState) -> OpeningState:
         """Return the state with what is known of a newest attempt whose answers do not open."""
         if not view.openings:
             return state
         opening, journal = view.openings[-1], self._bench.ports.journal
-        key = _attempt_key(opening)
+        key = attempt_key(opening)
         unopened_at = journal.find(UNOPENED, key)
         if unopened_at is None:
             return state
@@ -117,11 +122,15 @@ class Openings:
             has_judged=journal.find(JUDGED, key) is not None,
         )
 
-    async def perform(self, action: OfOpening) -> None:
+    async def perform(self, action: OfOpening | LoadShare) -> None:
         """Do one step. Raises the ports' errors; every step may be repeated."""
         match action:
+            case LoadShare():
+                await self._holders.of(await self._reader.current(action.task_id))
+            case GetReady():
+                await self._get_ready(action, await self._reader.seen(action.task_id, action.round))
             case Offer():
-                await self._offer(action)
+                await self._offer(action, await self._reader.seen(action.task_id, action.round))
             case Answer():
                 await self._answer(action)
             case Combine(subject=ShareSubject.SCORES):
@@ -129,12 +138,12 @@ class Openings:
             case Combine():
                 await self._release(action)
             case Prove():
-                await self._prove(action)
+                await self._accounts.prove(action)
             case Judge():
-                await self._judge(action)
+                await self._accounts.judge(action)
             case GatherShares():
                 view = await self._reader.round(action.task_id, action.round)
-                await self._materials.shares(action, view, _opening(view, action), action.subject)
+                await self._materials.shares(action, view, standing(view, action.attempt), action.subject)
             case KeepSum():
                 await self._keep_sum(action)
             case _:
@@ -142,12 +151,26 @@ class Openings:
 
     # --- offer and answer -----------------------------------------------------------------------
 
-    async def _offer(self, action: Offer) -> None:
-        view = await self._reader.seen(action.task_id, action.round)
+    async def _get_ready(self, action: OfOpening, view: RoundView) -> str:
+        """Load all that the answers take, so that they come at once; return the digest of the masks' sum.
+
+        A member whose share is lost fails here, before it has offered to answer with it.
+        """
         verify_sealed(view, self._bench.identity.msp_id)
+        _, masks_digest = await asyncio.gather(
+            self._holders.of(view), self._materials.masks_digest(action, view)
+        )
+        if round_of(view).direction_digest:
+            await self._models.verified_direction(action, view)
+            if attempts.order_of(view)[0] == self._bench.identity.msp_id:
+                await self._materials.uploads(action, view)
+        return masks_digest
+
+    async def _offer(self, action: Offer, view: RoundView) -> None:
+        masks_digest = await self._get_ready(action, view)
         request: dict[str, Json] = {
-            **_of(action),
-            "mask_digest": await self._materials.masks_digest(action, view),
+            **action.named,
+            "mask_digest": masks_digest,
             "zero_digest": "",
             "zero_bytes": 0,
         }
@@ -157,23 +180,14 @@ class Openings:
             zero = await self._bench.work(scheme.zero, terms, self._bench.identity.msp_id, count)
             request |= {"zero_digest": await self._bench.keep(zero), "zero_bytes": len(zero)}
         await self._bench.transact(action, "opening:Offer", request)
-        await self._get_ready(action, view)
-
-    async def _get_ready(self, action: Offer, view: RoundView) -> None:
-        """Load what the answers take while the sum is being attested, so that they come at once."""
-        await self._holder(view)
-        if round_of(view).direction_digest:
-            await self._models.verified_direction(action, view)
-            if attempts.order_of(view)[0] == self._bench.identity.msp_id:
-                await self._materials.uploads(action, view)
 
     async def _answer(self, action: Answer) -> None:
-        view = await self._openable(action)
-        self._remember_opened(action, view)
+        view = await self._rounds.read(action)
+        self._rounds.remember(action, view)
         started, digest = self._bench.ports.clock.now_ms(), await self._kept_share(action, view)
         size_bytes = self._bench.ports.blobs.path(digest).stat().st_size
         request: dict[str, Json] = {
-            **_of(action), "subject": action.subject.value, "digest": digest, "size_bytes": size_bytes
+            **action.named, "subject": action.subject.value, "digest": digest, "size_bytes": size_bytes
         }  # fmt: skip
         await self._bench.transact(action, "opening:PostShare", request)
         self._bench.report(
@@ -191,7 +205,7 @@ class Openings:
         A task's answers are made one after the other: the scores', which comes first, is on its way while the sum's is
         made.
         """
-        key, journal = _answer_key(action), self._bench.ports.journal
+        key, journal = action.key, self._bench.ports.journal
         async with self._answering[action.task_id]:
             digest = journal.find(ANSWERED, key)
             if digest is None or not self._bench.ports.blobs.has(digest):
@@ -201,8 +215,8 @@ class Openings:
 
     async def _share(self, action: Answer, view: RoundView) -> bytes:
         """Ask the share holder; it answers a question once, and the same question with the same bytes."""
-        opening, masks = _opening(view, action), await self._materials.masks(action, view)
-        terms, holder = attempts.terms_of(view, action.attempt, opening), await self._holder(view)
+        opening, masks = standing(view, action.attempt), await self._materials.masks(action, view)
+        terms, holder = attempts.terms_of(view, action.attempt, opening), await self._holders.of(view)
         if action.subject is ShareSubject.SCORES:
             direction = await self._models.verified_direction(action, view)
             return await self._bench.work(holder.score_share, terms, direction, masks)
@@ -212,8 +226,8 @@ class Openings:
     # --- combine --------------------------------------------------------------------------------
 
     async def _post_scores(self, action: Combine) -> None:
-        view = await self._openable(action)
-        opening, scheme = _opening(view, action), await self._schemes.joint(view)
+        view = await self._rounds.read(action)
+        opening, scheme = standing(view, action.attempt), await self._schemes.joint(view)
         direction = await self._models.verified_direction(action, view)
         uploads = await self._materials.uploads(action, view)
         shares = await self._materials.shares(action, view, opening, ShareSubject.SCORES)
@@ -221,7 +235,7 @@ class Openings:
         try:
             found = await self._bench.work(scheme.combine_scores, terms, direction, uploads, shares)
         except MalformedInput as error:
-            await self._blame(action, view, error)
+            await self._accounts.blame(action, view, error)
             raise
         scores: list[Json] = [
             {"participant_id": member, "alignment": found[member]} for member in round_of(view).members
@@ -232,11 +246,11 @@ class Openings:
         self._bench.report(ProgressKind.SCORED, action, members=len(scores))
 
     async def _release(self, action: Combine) -> None:
-        view = await self._openable(action)
+        view = await self._rounds.read(action)
         try:
             round_, (digest, size_bytes) = round_of(view), await self._sum(action, view)
         except MalformedInput as error:
-            await self._blame(action, view, error)
+            await self._accounts.blame(action, view, error)
             raise
         request: dict[str, Json] = {
             "task_id": action.task_id,
@@ -260,7 +274,7 @@ class Openings:
 
     async def _sum(self, action: OfOpening, view: RoundView) -> tuple[str, int]:
         """Return digest and size of the packed exact sum that the answers of this attempt make; it is in the store."""
-        opening, scheme = _opening(view, action), await self._schemes.joint(view)
+        opening, scheme = standing(view, action.attempt), await self._schemes.joint(view)
         aggregate = await self._materials.aggregate(action, view)
         zeros, shares = (
             await self._materials.zeros(action, view, opening),
@@ -270,131 +284,7 @@ class Openings:
         try:
             total: Int64Vector = await self._bench.work(scheme.combine, terms, aggregate, zeros, shares)
         except KeyHolderRefused:
-            self._note(UNOPENED, opening, str(self._bench.ports.clock.now_ms()))
+            self._accounts.note(UNOPENED, opening, str(self._bench.ports.clock.now_ms()))
             raise
         packed = self._bench.ports.arithmetic.pack_sum(total)
         return await self._bench.keep(packed), len(packed)
-
-    # --- answers that do not open ---------------------------------------------------------------
-
-    async def _blame(self, action: Combine, view: RoundView, error: MalformedInput) -> None:
-        """Name the holder of a malformed share, if it is one; the evidence is the share itself, for all to read."""
-        posted = attempts.shares_of(view, _opening(view, action), action.subject)
-        for name, share in posted.items():
-            if f"the share of {name}:" in str(error):
-                await self._accuse(action, name, share.digest)
-
-    async def _accuse(self, action: OfOpening, name: str, evidence: str) -> None:
-        if name == self._bench.identity.msp_id:
-            logger.error(
-                "%s: one's own share is found wrong; look at this node's disk and memory", action.label
-            )
-            return
-        request: dict[str, Json] = {**_of(action), "against": name, "evidence_digest": evidence}
-        await self._bench.transact(action, "opening:Blame", request)
-        self._bench.report(ProgressKind.BLAMED, action, name, attempt=action.attempt)
-
-    async def _prove(self, action: Prove) -> None:
-        view = await self._openable(action)
-        opening, holder = _opening(view, action), await self._holder(view)
-        answer = Answer(action.task_id, action.round, action.attempt, ShareSubject.SUM)
-        digest = self._bench.ports.journal.find(ANSWERED, _answer_key(answer))
-        if digest is None:
-            raise NotFound(f"{action.label}: no answer of this member is written down")
-        masks, zeros = (
-            await self._materials.masks(action, view),
-            await self._materials.zeros(action, view, opening),
-        )
-        terms, share = attempts.terms_of(view, action.attempt, opening), await self._bench.read(digest)
-        proof = await self._bench.work(holder.prove, terms, list(masks.values()), zeros, share)
-        try:
-            await self._proofs.bring(action, view, opening, proof)
-        except TransferFailed:
-            found = int(self._bench.ports.journal.find(UNOPENED, _attempt_key(opening)) or 0)
-            if self._bench.ports.clock.now_ms() < found + PROOF_GRACE_MS:
-                raise
-        self._note(PROVEN, opening, digest)
-
-    async def _judge(self, action: Judge) -> None:
-        """Blame every other member of the active set whose share is not proven."""
-        view = await self._openable(action)
-        opening, scheme = _opening(view, action), await self._schemes.joint(view)
-        masks, zeros = (
-            await self._materials.masks(action, view),
-            await self._materials.zeros(action, view, opening),
-        )
-        shares = await self._materials.shares(action, view, opening, ShareSubject.SUM)
-        proofs = {
-            name: self._bench.ports.blobs.path(digest) for name, digest in self._proofs.here(opening).items()
-        }
-        terms = attempts.terms_of(view, action.attempt, opening)
-        wrong = await self._bench.work(
-            scheme.wrong_shares, terms, list(masks.values()), zeros, shares, proofs
-        )
-        if not wrong:
-            logger.error(
-                "%s: all answers are proven, so a silo's mask is crafted: retire the key", action.label
-            )
-        for name in wrong:
-            evidence = self._proofs.here(opening).get(name) or self._bench.ports.blobs.put(b"no proof")
-            await self._accuse(action, name, evidence)
-        self._note(JUDGED, opening, ",".join(wrong))
-
-    def _note(self, kind: str, opening: Opening, value: str) -> None:
-        """Write down how it stands with an attempt, the first time."""
-        if self._bench.ports.journal.find(kind, _attempt_key(opening)) is None:
-            self._bench.ports.journal.record(kind, _attempt_key(opening), value)
-
-    # --- what it takes --------------------------------------------------------------------------
-
-    async def _openable(self, action: Action) -> RoundView:
-        """Return the round, as the survey that found the action read it, if anything of it may be opened.
-
-        Raises KeyHolderRefused.
-        """
-        view = await self._reader.seen(action.task_id, action.round)
-        opened = self._bench.ports.journal.find(OPENED, round_key(action.task_id, action.round))
-        verify_openable(view, KeyHolderState(self._bench.identity.msp_id, opened or "", ""))
-        return view
-
-    def _remember_opened(self, action: Action, view: RoundView) -> None:
-        key = round_key(action.task_id, action.round)
-        self._bench.ports.journal.record(OPENED, key, round_of(view).aggregate_digest)
-
-    async def _holder(self, view: RoundView) -> ShareHolder:
-        """Return the holder of this member's share of the round's key; an older one of the task ends."""
-        epoch = epoch_of(view)
-        number, holder = self._holders.get(epoch.task_id, (0, None))
-        if holder is None or number != epoch.epoch:
-            await self._schemes.joint(view)
-            joint_key = await self._bench.read(epoch.public_key_digest)
-            path = secret_path(self._keys, epoch.task_id, epoch.epoch)
-            make = self._bench.ports.schemes.holder
-            made = await self._bench.work(make, view.task.spec.encryption, joint_key, path)
-            if holder is not None:
-                holder.close()
-            self._holders[epoch.task_id] = (epoch.epoch, made)
-            return made
-        return holder
-
-
-def _opening(view: RoundView, action: OfOpening) -> Opening:
-    """Return the action's attempt if it is the newest. Raises KeyHolderRefused."""
-    if not view.openings or view.openings[-1].attempt != action.attempt:
-        raise KeyHolderRefused(f"attempt {action.attempt} is not the newest of {action.label}")
-    opening = view.openings[-1]
-    if opening.aggregate_digest != round_of(view).aggregate_digest:
-        raise KeyHolderRefused(f"attempt {action.attempt} is for another aggregate")
-    return opening
-
-
-def _of(action: OfOpening) -> dict[str, Json]:
-    return {"task_id": action.task_id, "round": action.round, "attempt": action.attempt}
-
-
-def _attempt_key(opening: Opening) -> str:
-    return f"{round_key(opening.task_id, opening.round)}/{opening.attempt}"
-
-
-def _answer_key(action: Answer) -> str:
-    return f"{round_key(action.task_id, action.round)}/{action.attempt}/{action.subject}"

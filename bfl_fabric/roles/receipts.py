@@ -7,7 +7,7 @@ to `holding`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,6 +19,10 @@ from bfl_fabric.roles.workbench import Workbench
 
 ENOUGH = 8
 """So many receipts wait for no others: a loop has no more under way at once (`LoopTerms.actions_at_once`)."""
+
+ON_THEIR_WAY_SECONDS = 0.25
+"""How long the receipts of a node wait for uploads that are committed and not here yet. Silos that deliver together
+lose no time by it, for the round is sealed once all have arrived; one that comes alone loses so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,50 +44,60 @@ class _Receipt:
 
 
 class _Desk:
-    """The receipts of one round: those that are expected, those that wait, and the turn of who sends."""
+    """The receipts of one round: those that are hoped for, are being checked or wait, and the turn of who sends."""
 
     def __init__(self) -> None:
-        self.expected = 0
+        self.checking = 0
         self.waiting: list[_Receipt] = []
+        self.hoped: set[str] = set()
+        self.sent: set[str] = set()
         self.turn = asyncio.Lock()
-        self.may_go = asyncio.Event()
+        self.changed = asyncio.Event()
 
-    def changed(self) -> None:
-        if self.expected and len(self.waiting) < ENOUGH:
-            self.may_go.clear()
-        else:
-            self.may_go.set()
+    def may_go(self, *, is_late: bool) -> bool:
+        """Say whether those that wait need not wait for others; `is_late` when hoping has lasted long enough."""
+        if len(self.waiting) >= ENOUGH:
+            return True
+        here = {one.action.participant_id for one in self.waiting}
+        return not self.checking and (is_late or self.hoped - self.sent <= here)
 
 
 class ReceiptDesk:
-    """Sends one organization's receipts: for each round one transaction at a time, with all that wait."""
+    """Sends one organization's receipts: for each round one transaction at a time, with all that wait.
 
-    def __init__(self, bench: Workbench) -> None:
+    They wait `on_their_way_seconds` for other uploads that are committed.
+    """
+
+    def __init__(self, bench: Workbench, on_their_way_seconds: float = 0.0) -> None:
         self._bench = bench
+        self._on_their_way_seconds = on_their_way_seconds
         self._desks: dict[tuple[str, int], _Desk] = {}
 
     @contextmanager
     def expecting(self, action: Acknowledge) -> Iterator[None]:
         """Say that a receipt may soon be there: while its upload is checked, the others of the round wait for it."""
         desk = self._desks.setdefault((action.task_id, action.round), _Desk())
-        desk.expected += 1
-        desk.changed()
+        desk.checking += 1
         try:
             yield
         finally:
-            desk.expected -= 1
+            desk.checking -= 1
             self._settle(action, desk)
 
-    async def send(self, action: Acknowledge) -> None:
-        """Return once the receipt is on the ledger. Raises the LedgerError family, to all that went together."""
+    async def send(self, action: Acknowledge, committed: Collection[str] = ()) -> None:
+        """Return once the receipt is on the ledger; `committed` are the participants whose uploads may still come.
+
+        Raises the LedgerError family, to all that went together.
+        """
         desk = self._desks.setdefault((action.task_id, action.round), _Desk())
         receipt = _Receipt(action)
         desk.waiting.append(receipt)
-        desk.changed()
+        desk.hoped.update(committed)
+        desk.changed.set()
         try:
             async with desk.turn:
                 if not receipt.is_over:
-                    await desk.may_go.wait()
+                    await self._gathered(desk)
                     others = [other for other in desk.waiting if other is not receipt]
                     await self._transact(desk, [receipt, *others][:RECEIPTS_LIMIT])
         finally:
@@ -93,9 +107,24 @@ class ReceiptDesk:
         if receipt.error is not None:
             raise receipt.error
 
+    async def _gathered(self, desk: _Desk) -> None:
+        """Wait until those that wait may go."""
+        late = asyncio.create_task(self._bench.ports.clock.sleep(self._on_their_way_seconds))
+        try:
+            while not desk.may_go(is_late=late.done()):
+                desk.changed.clear()
+                changed = asyncio.create_task(desk.changed.wait())
+                try:
+                    pending = [changed] if late.done() else [changed, late]
+                    await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
+        finally:
+            late.cancel()
+
     def _settle(self, action: Acknowledge, desk: _Desk) -> None:
-        desk.changed()
-        if not desk.expected and not desk.waiting:
+        desk.changed.set()
+        if not desk.checking and not desk.waiting:
             self._desks.pop((action.task_id, action.round), None)
 
     async def _transact(self, desk: _Desk, batch: list[_Receipt]) -> None:
@@ -111,4 +140,6 @@ class ReceiptDesk:
             error = failure
         for one in batch:
             one.is_over, one.error = True, error
+            if error is None:
+                desk.sent.add(one.action.participant_id)
         desk.waiting = [one for one in desk.waiting if not one.is_over]  # who was cancelled is gone already

@@ -10,17 +10,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Opening, Phase, RoundView, ShareSubject
 from bfl_fabric.roles import attempts
 from bfl_fabric.roles.actions import Action, in_phase, of_round
 from bfl_fabric.roles.ceremony import GRACE_MS
 from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.schemes import epoch_of
+from bfl_fabric.roles.workbench import round_key
 
 FIRST_ATTEMPT = 1
 
 PROOF_GRACE_MS = 30_000
 """How long a member waits for the others' proofs; they find one after the other that the sum does not open."""
+
+GATHER_GRACE_MS = 1_000
+"""How long the second in the order leaves the answers for the scores to the first, who mostly has combined them by
+then. If both are lost an attempt fails; without the answers for the sum a released sum would be lost, so those it takes
+at once."""
 
 OFFER_GRACE_MS = GRACE_MS
 """How long the members that come later in a round's order leave the offers to those before them: they would bring all
@@ -33,10 +40,26 @@ class OfOpening(Action):
 
     attempt: int
 
+    @property
+    def named(self) -> dict[str, Json]:
+        """How transactions name the attempt."""
+        return {"task_id": self.task_id, "round": self.round, "attempt": self.attempt}
+
+
+@dataclass(frozen=True, slots=True)
+class GetReady(OfOpening):
+    """Check the sealed set, add the masks up, load what the answers take, while others add and check the sum."""
+
+    leads_on: ClassVar[bool] = False
+
 
 @dataclass(frozen=True, slots=True)
 class Offer(OfOpening):
-    """Check the sealed set, add the masks up, offer to answer; opens nothing yet."""
+    """Offer to answer, having got ready; opens nothing yet.
+
+    It waits for the proposed aggregate, whose transaction changes the round that this one reads: one of the two would
+    have to be sent again.
+    """
 
     leads_on: ClassVar[bool] = False
 
@@ -50,6 +73,11 @@ class Answer(OfOpening):
 
     leads_on: ClassVar[bool] = False
     subject: ShareSubject
+
+    @property
+    def key(self) -> str:
+        """The journal's key of this member's answer."""
+        return f"{round_key(self.task_id, self.round)}/{self.attempt}/{self.subject}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +133,10 @@ def due(view: RoundView, me: OpeningState) -> list[Action]:
         return []
     if in_phase(view, Phase.RELEASED):
         return _keeping(view, me)
-    if in_phase(view, Phase.SEALED, Phase.AGGREGATED):
+    if in_phase(view, Phase.SEALED):
+        round_ = round_of(view)
+        return [GetReady(round_.task_id, round_.number, FIRST_ATTEMPT)] if _is_early(view, me) else []
+    if in_phase(view, Phase.AGGREGATED):
         return [] if view.openings else _offering(view, me, FIRST_ATTEMPT)
     if not in_phase(view, Phase.VERIFIED):
         return []
@@ -128,9 +159,9 @@ def concerns(view: RoundView, msp_id: str, transaction: str) -> bool:
         return True
     active = view.openings[0].members if view.openings else order[: epoch_of(view).threshold]
     match transaction:
-        case "opening:Offer" | "round:ProposeAggregate":
+        case "opening:Offer":
             return msp_id == order[0]
-        case "round:Seal" | "opening:Begin" | "round:ConfirmAggregate":
+        case "round:Seal" | "round:ProposeAggregate" | "opening:Begin" | "round:ConfirmAggregate":
             return msp_id in active
         case "opening:PostShare" | "round:PostScores":
             return msp_id in combining[:2]
@@ -146,7 +177,7 @@ def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
     if mine is None:
         return [Offer(round_.task_id, round_.number, attempt)] if _may_offer(view, me, attempt) else []
     offers = attempts.agreeing(view, attempt)
-    if in_phase(view, Phase.SEALED) or mine not in offers or len(offers) < epoch.threshold:
+    if mine not in offers or len(offers) < epoch.threshold:
         return []
     since, agreeing = offers[epoch.threshold - 1].offered_at, [offer.msp_id for offer in offers]
     if not _is_my_turn([name for name in attempts.order_of(view) if name in agreeing], me, since):
@@ -155,12 +186,16 @@ def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
 
 
 def _may_offer(view: RoundView, me: OpeningState, attempt: int) -> bool:
-    """As many as must answer offer once the set is sealed, the others when that was not enough for a while."""
+    """As many as must answer offer, the others when that was not enough for a while."""
     if me.msp_id in attempts.excluded(view):
         return False
-    if attempt > FIRST_ATTEMPT or me.msp_id in attempts.order_of(view)[: epoch_of(view).threshold]:
+    if attempt > FIRST_ATTEMPT or _is_early(view, me):
         return True
     return in_phase(view, Phase.VERIFIED) and me.now_ms >= round_of(view).changed_at + OFFER_GRACE_MS
+
+
+def _is_early(view: RoundView, me: OpeningState) -> bool:
+    return me.msp_id in attempts.order_of(view)[: epoch_of(view).threshold]
 
 
 def _answering(view: RoundView, me: OpeningState, opening: Opening) -> list[Action]:
@@ -202,6 +237,9 @@ def _gathering(view: RoundView, me: OpeningState, opening: Opening, subject: Sha
     """The second in the order takes the shares, while the first combines them."""
     shares = attempts.shares_of(view, opening, subject).values()
     lacks = frozenset(share.digest for share in shares) - me.held
+    is_early = me.now_ms < max(share.posted_at for share in shares) + GATHER_GRACE_MS
+    if subject is ShareSubject.SCORES and is_early:
+        return []
     if attempts.combining_order(view, opening)[1] != me.msp_id or not lacks:
         return []
     return [GatherShares(opening.task_id, opening.round, opening.attempt, subject)]

@@ -29,7 +29,7 @@ from bfl_fabric.roles.holding import (
 from bfl_fabric.roles.models import CheckModel, ModelChecks, is_sound
 from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.reader import LedgerReader, UnfinishedTasks
-from bfl_fabric.roles.receipts import Acknowledge
+from bfl_fabric.roles.receipts import Acknowledge, ReceiptDesk
 from bfl_fabric.roles.schemes import TaskSchemes, UploadChecks
 from bfl_fabric.roles.workbench import Workbench
 
@@ -97,14 +97,20 @@ def _model_check(view: RoundView, me: VerifierState) -> list[Action]:
 class VerifierRole:
     """The reconciler of a verifier node, for every task of the federation."""
 
-    def __init__(self, bench: Workbench, checks: UploadChecks, schemes: TaskSchemes) -> None:
+    def __init__(
+        self,
+        bench: Workbench,
+        checks: UploadChecks,
+        schemes: TaskSchemes,
+        receipts: ReceiptDesk | None = None,
+    ) -> None:
         self._bench = bench
         self._reader = LedgerReader(bench.ports.ledger)
         fetcher = Fetcher(bench, self._reader)
         self._schemes = schemes
         self._checks = checks
         self._models = ModelChecks(bench, self._reader, fetcher)
-        self._custody = Custody(bench, fetcher, checks, self._models)
+        self._custody = Custody(bench, fetcher, checks, self._models, receipts or ReceiptDesk(bench))
         self._tasks = UnfinishedTasks(self._reader, lambda task: task.status is not TaskStatus.PUBLISHED)
 
     @property

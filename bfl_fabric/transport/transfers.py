@@ -64,13 +64,27 @@ class Upload:
         self._address = address
         self._header = header
         self._path = path
+        self._may_ask = header.size_bytes > CHUNK_BYTES
         self.arrived_bytes = 0
 
     async def attempt(self) -> None:
-        """Send what the node does not have yet, and return when it has said that it keeps the whole."""
+        """Send what the node does not have yet, and return when it has said that it keeps the whole.
+
+        What fits into one chunk is sent whole without asking first what is there; the node refuses it where part of it
+        is.
+        """
         async with self._link.calling(self._address) as channel:
             generated: Any = transfer_pb2_grpc
             stub = generated.UpdateTransferStub(channel)
+            if not self._may_ask:
+                self._may_ask = True
+                try:
+                    await self._send(stub, 0)
+                except grpc.aio.AioRpcError as refusal:
+                    if reason_of(refusal) != pb.REFUSAL_REASON_WRONG_OFFSET:
+                        raise
+                else:
+                    return
             request = pb.UploadStatusRequest(name=self._header.name, digest=self._header.digest)
             status: pb.UploadStatus = await stub.GetUploadStatus(
                 request, timeout=self._link.limits.idle_seconds

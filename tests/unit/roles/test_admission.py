@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
     CeremonyView,
     KeyGrant,
@@ -103,6 +105,29 @@ def test_the_round_is_read_again_only_for_who_had_not_committed_when_it_was_last
     scene.show(collecting(updates=(update("a-1"), update("a-2"), update("b-1"))))
     expect(aggregator, TransferCaller("b-msp", "b-1"), replace(NAME, participant_id="b-1"), "b-1")
     assert scene.ledger.evaluated.count("round:Get") == 2
+
+
+def test_silos_that_come_together_take_one_reading(
+    scene: Scene, aggregator: ANode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = scene.ledger.evaluate
+
+    async def slow(transaction: str, request: Mapping[str, Json]) -> Json:
+        await asyncio.sleep(0)
+        return await answer(transaction, request)
+
+    monkeypatch.setattr(scene.ledger, "evaluate", slow)
+    scene.show(collecting(updates=(update("a-1"), update("a-2"))))
+
+    async def both() -> None:
+        other = replace(NAME, participant_id="a-2")
+        await asyncio.gather(
+            aggregator.admission.expect(CALLER, NAME, digest("a-1")),
+            aggregator.admission.expect(TransferCaller("a-msp", "a-2"), other, digest("a-2")),
+        )
+
+    asyncio.run(both())
+    assert scene.ledger.evaluated.count("round:Get") == 1
 
 
 @pytest.mark.parametrize(

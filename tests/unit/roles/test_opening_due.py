@@ -13,10 +13,12 @@ from bfl_fabric.roles.actions import Action, of_round
 from bfl_fabric.roles.ceremony import GRACE_MS
 from bfl_fabric.roles.openable import KeyHolderState, verify_openable
 from bfl_fabric.roles.turns import (
+    GATHER_GRACE_MS,
     OFFER_GRACE_MS,
     Answer,
     Combine,
     GatherShares,
+    GetReady,
     KeepSum,
     Offer,
     OpeningState,
@@ -60,8 +62,17 @@ def test_another_member_goes_first_in_each_round() -> None:
     assert attempts.order_of(replace(view, round=replace(view.round, number=2)))[0] == SECOND
 
 
-@pytest.mark.parametrize("phase", [Phase.SEALED, Phase.AGGREGATED, Phase.VERIFIED])
-def test_as_many_as_must_answer_offer_once_the_set_is_sealed_and_the_others_later(phase: Phase) -> None:
+def test_as_many_as_must_answer_get_ready_once_the_set_is_sealed() -> None:
+    sealed = shared(aggregated(Phase.SEALED))
+    assert step(sealed, FIRST) == [GetReady(TASK, 1, 1)]
+    assert step(sealed, SECOND) == [GetReady(TASK, 1, 1)]
+    assert step(sealed, THIRD, LATE) == []
+
+
+@pytest.mark.parametrize("phase", [Phase.AGGREGATED, Phase.VERIFIED])
+def test_as_many_as_must_answer_offer_once_the_aggregate_is_proposed_and_the_others_later(
+    phase: Phase,
+) -> None:
     view = shared(aggregated(phase))
     assert step(view, FIRST) == [Offer(TASK, 1, 1)]
     assert step(view, SECOND) == [Offer(TASK, 1, 1)]
@@ -90,7 +101,6 @@ def test_an_attempt_begins_when_enough_members_offer_the_same_sum_of_masks() -> 
 
 def test_an_attempt_begins_once_the_aggregate_is_on_the_ledger_and_waits_until_it_is_verified() -> None:
     offers = (offer(FIRST), offer(SECOND))
-    assert step(shared(aggregated(Phase.SEALED), offers=offers)) == []
     proposed = shared(aggregated(), offers=offers)
     assert step(proposed) == begin(proposed)
     begun = replace(proposed, openings=(opening(FIRST, SECOND),))
@@ -141,6 +151,14 @@ def test_the_second_gathers_the_shares_meanwhile() -> None:
     assert step(answered, SECOND, held=held) == []
 
 
+def test_the_answers_for_the_scores_are_gathered_only_when_the_first_takes_long() -> None:
+    answers = tuple(answer(name, subject) for name in (FIRST, SECOND) for subject in (SCORES, SUM))
+    answered = directed(openings=(opening(FIRST, SECOND),), shares=answers)
+    since = max(share.posted_at for share in answers)
+    assert step(answered, SECOND, since) == []
+    assert step(answered, SECOND, since + GATHER_GRACE_MS) == [GatherShares(TASK, 1, 1, SCORES)]
+
+
 def test_nothing_is_combined_before_everybody_has_answered() -> None:
     assert step(openable(openings=(opening(FIRST, SECOND),), shares=(answer(FIRST),))) == []
 
@@ -153,7 +171,7 @@ def test_a_share_for_another_subject_or_attempt_does_not_count() -> None:
 HEARD = {
     "round:Seal": (FIRST, SECOND),
     "opening:Offer": (FIRST,),
-    "round:ProposeAggregate": (FIRST,),
+    "round:ProposeAggregate": (FIRST, SECOND),
     "opening:Begin": (FIRST, SECOND),
     "round:ConfirmAggregate": (FIRST, SECOND),
     "opening:PostShare": (FIRST, SECOND),

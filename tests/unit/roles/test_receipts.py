@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,16 +37,17 @@ class Gate(ScriptedLedger):
 class Counter:
     """A desk of one organization behind a gate."""
 
-    def __init__(self, folder: Path, *, opened: bool = True) -> None:
+    def __init__(self, folder: Path, *, opened: bool = True, on_their_way_seconds: float = 0.0) -> None:
         self.ledger = Gate()
         node = ANode(Scene(folder), AGGREGATOR, "aggregator-x", NodeRole.AGGREGATOR)
         ports = replace(node.bench.ports, ledger=self.ledger)
-        self.desk = ReceiptDesk(Workbench(node.bench.identity, ports, InlineCompute(), node.progress.append))
+        bench = Workbench(node.bench.identity, ports, InlineCompute(), node.progress.append)
+        self.desk, self.clock = ReceiptDesk(bench, on_their_way_seconds), node.scene.clock
         if opened:
             self.ledger.open.set()
 
-    def sends(self, who: str, number: int = 1) -> asyncio.Task[None]:
-        return asyncio.create_task(self.desk.send(acknowledgement(who, number)))
+    def sends(self, who: str, number: int = 1, committed: Collection[str] = ()) -> asyncio.Task[None]:
+        return asyncio.create_task(self.desk.send(acknowledgement(who, number), committed))
 
     @property
     def batches(self) -> list[list[str]]:
@@ -163,5 +164,40 @@ def test_who_is_cancelled_leaves_the_others_to_the_next_turn(tmp_path: Path) -> 
         counter.ledger.open.set()
         await second
         assert counter.batches == [["a-2"]]
+
+    asyncio.run(story())
+
+
+SILOS = ("a-1", "a-2", "b-1")
+
+
+def test_receipts_wait_for_committed_uploads_that_are_on_their_way(tmp_path: Path) -> None:
+    async def story() -> None:
+        counter = Counter(tmp_path, on_their_way_seconds=0.25)
+        sent = [counter.sends("a-1", committed=("a-1", "a-2"))]
+        await turns()
+        sent.append(counter.sends("a-2", committed=SILOS))
+        await turns()
+        assert counter.batches == []
+        sent.append(counter.sends("b-1", committed=SILOS))
+        await asyncio.gather(*sent)
+        assert counter.batches == [["a-1", "a-2", "b-1"]]
+
+    asyncio.run(story())
+
+
+def test_receipts_do_not_wait_for_long_nor_for_what_was_sent(tmp_path: Path) -> None:
+    async def story() -> None:
+        counter = Counter(tmp_path, on_their_way_seconds=0.25)
+        both = [counter.sends(who, committed=SILOS) for who in ("a-1", "a-2")]
+        await counter.clock.advance(0.2)
+        assert counter.batches == []
+        with counter.desk.expecting(acknowledgement("b-1")):
+            await counter.clock.advance(0.1)
+            assert counter.batches == []
+        await asyncio.gather(*both)
+        assert counter.batches == [["a-1", "a-2"]]
+        await counter.sends("b-1", committed=("b-1",))
+        assert counter.batches[1:] == [["b-1"]]
 
     asyncio.run(story())

@@ -1,0 +1,75 @@
+"""What fits into one chunk is sent without asking first; what is there already still counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bfl_fabric.domain.ports import UpdateName
+from bfl_fabric.transport.limits import CHUNK_BYTES
+from tests.unit.transport.transfer_site import Site, noise, run
+
+NAME = UpdateName("task-1", 3, "clinic-1")
+LABEL = '["upload","task-1",3,"clinic-1"]'
+SMALL = noise(5_000)
+
+
+class Asked:
+    """How often a node was asked for its permission: once for each call of an upload."""
+
+    def __init__(self, site: Site) -> None:
+        self.times = 0
+        site.admission.on_expect = self._note
+
+    async def _note(self) -> None:
+        self.times += 1
+
+
+def committed(site: Site, data: bytes) -> tuple[str, Path]:
+    _, digest = site.admission.commit("BetaMSP", "clinic-1", data)
+    return digest, site.file(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "calls"),
+    [(SMALL, 1), (noise(CHUNK_BYTES), 1), (noise(CHUNK_BYTES + 1), 2)],
+    ids=["small", "a chunk", "more"],
+)
+def test_only_what_takes_more_than_a_chunk_is_asked_for_first(site: Site, data: bytes, calls: int) -> None:
+    async def body() -> None:
+        digest, path = committed(site, data)
+        asked = Asked(site)
+        async with site.serving(), site.client("BetaMSP", "clinic-1") as client:
+            await client.upload(site.address, NAME, digest, path)
+        assert site.store.read(digest) == data
+        assert asked.times == calls
+
+    run(body())
+
+
+def test_an_update_of_which_a_part_is_there_goes_on_behind_it(site: Site) -> None:
+    async def body() -> None:
+        digest, path = committed(site, SMALL)
+        part = site.store.incoming.open(LABEL, digest, len(SMALL))
+        part.append(SMALL[:1_000])
+        part.close()
+        asked = Asked(site)
+        async with site.serving(), site.client("BetaMSP", "clinic-1") as client:
+            await client.upload(site.address, NAME, digest, path)
+        assert site.store.read(digest) == SMALL
+        assert asked.times == 3  # refused at the start, the status, the rest
+
+    run(body())
+
+
+def test_an_update_that_is_there_is_taken_note_of_at_once(site: Site) -> None:
+    async def body() -> None:
+        digest, path = committed(site, SMALL)
+        site.store.put(SMALL)
+        asked = Asked(site)
+        async with site.serving(), site.client("BetaMSP", "clinic-1") as client:
+            await client.upload(site.address, NAME, digest, path)
+        assert asked.times == 1
+
+    run(body())
