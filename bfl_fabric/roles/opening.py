@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,23 +151,25 @@ class Openings:
 
     # --- offer and answer -----------------------------------------------------------------------
 
-    async def _get_ready(self, action: OfOpening, view: RoundView) -> str:
-        """Load all that the answers take, so that they come at once; return the digest of the masks' sum.
+    async def _get_ready(self, action: GetReady, view: RoundView) -> None:
+        """Load all that offer and answers take, so that they come at once."""
+        verify_sealed(view, self._bench.identity.msp_id)
+        loading: list[Awaitable[object]] = [
+            self._holders.of(view),
+            self._materials.masks_digest(action, view),
+        ]
+        if round_of(view).direction_digest:
+            loading.append(self._models.verified_direction(action, view))
+            if attempts.order_of(view)[0] == self._bench.identity.msp_id:
+                loading.append(self._materials.uploads(action, view))
+        await asyncio.gather(*loading)
 
-        A member whose share is lost fails here, before it has offered to answer with it.
-        """
+    async def _offer(self, action: Offer, view: RoundView) -> None:
+        """Offer with the share at hand: a member that has lost its own fails here, and others offer in its place."""
         verify_sealed(view, self._bench.identity.msp_id)
         _, masks_digest = await asyncio.gather(
             self._holders.of(view), self._materials.masks_digest(action, view)
         )
-        if round_of(view).direction_digest:
-            await self._models.verified_direction(action, view)
-            if attempts.order_of(view)[0] == self._bench.identity.msp_id:
-                await self._materials.uploads(action, view)
-        return masks_digest
-
-    async def _offer(self, action: Offer, view: RoundView) -> None:
-        masks_digest = await self._get_ready(action, view)
         request: dict[str, Json] = {
             **action.named,
             "mask_digest": masks_digest,
