@@ -12,7 +12,7 @@ import asyncio
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bfl_fabric.cli.bench import Figures as Table
@@ -29,14 +29,15 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="tests.benchmarks.rounds", description=__doc__)
     parser.add_argument("--turns", type=int, default=3, help="tasks of each scheme with each load")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each task")
-    parser.add_argument("--loads", default=",".join(load.word for load in LOADS))
-    parser.add_argument("--schemes", default=",".join(kind.word for kind in KINDS))
+    loads, schemes = (_words(one.word for one in known) for known in (LOADS, KINDS))
+    parser.add_argument("--loads", type=loads, default=",".join(load.word for load in LOADS))
+    parser.add_argument("--schemes", type=schemes, default=",".join(kind.word for kind in KINDS))
     parser.add_argument("--write", type=Path, help="page to write the tables into, between its markers")
     chosen = parser.parse_args(arguments)
-    kinds = [kind for kind in KINDS if kind.word in chosen.schemes.split(",")]
+    kinds = [kind for kind in KINDS if kind.word in chosen.schemes]
     tables = []
     for load in LOADS:
-        if load.word in chosen.loads.split(","):
+        if load.word in chosen.loads:
             with tempfile.TemporaryDirectory(prefix="bfl-bench-") as home:
                 place = Path(home) / "federation"
                 times = asyncio.run(measure(place, load, kinds, chosen.turns, chosen.rounds))
@@ -44,6 +45,19 @@ def main(arguments: Sequence[str]) -> None:
             print(tables[-1].markdown())
     if chosen.write is not None:
         write_tables(chosen.write, tables, COMMAND, NAME)
+
+
+def _words(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what reads an option with words between commas, and refuses any that is not known."""
+    words = tuple(known)
+
+    def read(text: str) -> list[str]:
+        unknown = [word for word in text.split(",") if word not in words]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: known are {', '.join(words)}")
+        return text.split(",")
+
+    return read
 
 
 def table(load: Load, times: Times) -> Table:

@@ -12,7 +12,7 @@ from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.he.provider import EncryptionSchemes
 from bfl_fabric.sdk.terms import TaskTerms, require_scheme
 from bfl_fabric.testing.scheme import SCHEME_NAME, plain_parameters_digest
-from tests.benchmarks.rounds.__main__ import table
+from tests.benchmarks.rounds.__main__ import main, table
 from tests.benchmarks.rounds.federation import LOADS
 from tests.benchmarks.rounds.moments import PHASES, Moment, RoundTimes, round_times
 from tests.benchmarks.rounds.schemes import KINDS, WithPlain, parameters_of
@@ -94,3 +94,11 @@ def test_a_task_gets_plain_parameters_only_where_it_is_meant_to(kind: object) ->
     plain = plain_parameters_digest(terms.value_bits, terms.clip, terms.max_total_weight)
     assert (digest == plain) is kind.is_plain
     assert wiring.choose_parameters(THRESHOLD_SCHEME, 16, 1000, 5, 100) != plain
+
+
+@pytest.mark.parametrize("option", ["--loads", "--schemes"])
+def test_a_word_that_it_does_not_know_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([option, "threshold,breast_cancer"])
+    assert ended.value.code == 2
+    assert "breast_cancer" in capsys.readouterr().err

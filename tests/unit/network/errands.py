@@ -111,7 +111,7 @@ async def talked() -> str:
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         reply: bytes = await channel.unary_unary("/test/Say")(b"hello")
-    await server.stop(None)
+    await server.stop(5)  # without grace a connection that is still closing is told so in the log
     return reply.decode()
 
 
