@@ -21,7 +21,7 @@ SHARED = Plan(
     organizations=ORGANIZATIONS,
     participants=ORGANIZATIONS,
     scheme="threshold",
-    share_seconds=20,
+    share_seconds=12,
 )
 OF_KEYS = {
     "key:OpenCeremony": 1,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bfl_fabric.network import supervisor as supervising
 from bfl_fabric.network.children import ProcessSpec
 from bfl_fabric.network.run_files import RunFiles, RunningProcess
 from bfl_fabric.network.supervisor import ProcessLost, Supervisor
@@ -78,7 +79,10 @@ def test_another_process_can_hold_and_release_through_the_run_files(tmp_path: Pa
     assert list(files.running()) == []
 
 
-def test_a_program_that_keeps_ending_is_given_up_with_its_log(tmp_path: Path) -> None:
+def test_a_program_that_keeps_ending_is_given_up_with_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervising, "LAST_PAUSE_SECONDS", supervising.FIRST_PAUSE_SECONDS)
     spec = sleeper(tmp_path, arguments=("-c", "raise SystemExit('no such luck')"))
     with Supervisor() as supervisor:
         supervisor.start([spec])
