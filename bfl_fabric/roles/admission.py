@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from bfl_chaincode.api.records import NodeRole, Phase, RoundView, UpdateCommitment
 from bfl_fabric.domain.ports import TransferCaller, UpdateName
@@ -49,7 +50,7 @@ class NodeAdmission:
         self._index = BlobIndex(self._reader, bench.ports.blobs)
         self._expected: dict[str, tuple[UpdateName, RoundView]] = {}
         self._last: RoundView | None = None
-        self._reading = asyncio.Lock()
+        self._reading: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
 
     async def expect(self, caller: TransferCaller, name: UpdateName, digest: str) -> int:
         """Return the size that this caller committed. Raises MalformedInput, or NotFound without commitment."""
@@ -82,7 +83,7 @@ class NodeAdmission:
 
         Silos come at the same time: one reading serves all that it shows.
         """
-        async with self._reading:
+        async with self._reading.setdefault((name.task_id, name.round), asyncio.Lock()):
             if self._last is None or not _shows_commitment(self._last, name):
                 self._last = await self._round(name)
             return self._last

@@ -60,8 +60,8 @@ def receipts_due(view: RoundView, msp_id: str, held: Collection[str]) -> list[Ac
     round_ = round_of(view)
     return [
         Acknowledge(round_.task_id, round_.number, update.participant_id, update.digest)
-        for update in view.updates
-        if update.digest in held and msp_id not in holders_of(view, update.participant_id)
+        for update in _unacknowledged(view, msp_id)
+        if update.digest in held
     ]
 
 
@@ -109,9 +109,8 @@ class Custody:
             await self._stored(action.digest)
             await self._check(view, _committed(view, action))
         self._bench.report(ProgressKind.CHECKED, action, action.participant_id)
-        me = self._bench.identity.msp_id
-        names = [update.participant_id for update in view.updates]
-        await self._receipts.send(action, [name for name in names if me not in holders_of(view, name)])
+        due = _unacknowledged(view, self._bench.identity.msp_id)
+        await self._receipts.send(action, [update.participant_id for update in due])
 
     async def fetch(self, action: FetchUpdate, view: RoundView) -> None:
         """Download a member's upload from any holder organization."""
@@ -171,6 +170,11 @@ class Custody:
             score = await self._bench.work(scheme.score, path, direction)
             rows.append((update.participant_id, await self._bench.keep(score)))
         return await self._bench.keep(scores_sheet(rows))
+
+
+def _unacknowledged(view: RoundView, msp_id: str) -> list[UpdateCommitment]:
+    """Return the committed updates for which this organization has signed no receipt."""
+    return [update for update in view.updates if msp_id not in holders_of(view, update.participant_id)]
 
 
 def _committed(view: RoundView, action: Acknowledge | FetchUpdate) -> UpdateCommitment:

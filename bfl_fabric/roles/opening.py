@@ -8,10 +8,8 @@ what, is found by `turns`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +22,6 @@ from bfl_fabric.errors import (
     MalformedInput,
 )
 from bfl_fabric.roles import attempts
-from bfl_fabric.roles.accounts import Accounts
 from bfl_fabric.roles.actions import Action
 from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.fetching import Fetcher
@@ -32,11 +29,7 @@ from bfl_fabric.roles.materials import Materials
 from bfl_fabric.roles.models import ModelChecks
 from bfl_fabric.roles.openable import (
     ANSWERED,
-    JUDGED,
-    PROVEN,
-    UNOPENED,
     OpenableRounds,
-    attempt_key,
     standing,
     verify_sealed,
 )
@@ -60,12 +53,11 @@ from bfl_fabric.roles.turns import (
     concerns,
     due,
 )
+from bfl_fabric.roles.unopened import UnopenedAttempts
 from bfl_fabric.roles.workbench import Workbench
 
 if TYPE_CHECKING:
     from bfl_fabric.domain.ports import Int64Vector
-
-logger = logging.getLogger(__name__)
 
 
 class Openings:
@@ -79,10 +71,11 @@ class Openings:
         self._reader = reader
         self._materials = Materials(bench, schemes, fetcher)
         self._models = ModelChecks(bench, reader, fetcher)
-        self._proofs = Proofs(bench, reader)
         self._rounds = OpenableRounds(bench, reader)
         self._holders = ShareHolders(bench, schemes, keys)
-        self._accounts = Accounts(bench, schemes, self._rounds, self._materials, self._holders, self._proofs)
+        self._unopened = UnopenedAttempts(
+            bench, schemes, self._rounds, self._materials, self._holders, Proofs(bench, reader)
+        )
         self._answering: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def is_deaf_to(self, event: LedgerEvent) -> bool:
@@ -99,28 +92,14 @@ class Openings:
             named.append(view.round.sum_digest)
         held = frozenset(digest for digest in named if self._bench.ports.blobs.has(digest))
         me, now_ms = self._bench.identity.msp_id, self._bench.ports.clock.now_ms()
-        return [*self._holders.due(view), *due(view, self._accounted(view, OpeningState(me, now_ms, held)))]
+        return [
+            *self._holders.due(view),
+            *due(view, self._unopened.completed(view, OpeningState(me, now_ms, held))),
+        ]
 
     async def keep(self, task_ids: Collection[str]) -> None:
         """Let the shares for all other tasks leave memory."""
         await self._holders.keep(task_ids)
-
-    def _accounted(self, view: RoundView, state: OpeningState) -> OpeningState:
-        """Return the state with what is known of a newest attempt whose answers do not open."""
-        if not view.openings:
-            return state
-        opening, journal = view.openings[-1], self._bench.ports.journal
-        key = attempt_key(opening)
-        unopened_at = journal.find(UNOPENED, key)
-        if unopened_at is None:
-            return state
-        return replace(
-            state,
-            unopened_at=int(unopened_at),
-            proofs=frozenset(self._proofs.here(opening)),
-            has_proven=journal.find(PROVEN, key) is not None,
-            has_judged=journal.find(JUDGED, key) is not None,
-        )
 
     async def perform(self, action: OfOpening | LoadShare) -> None:
         """Do one step. Raises the ports' errors; every step may be repeated."""
@@ -138,9 +117,9 @@ class Openings:
             case Combine():
                 await self._release(action)
             case Prove():
-                await self._accounts.prove(action)
+                await self._unopened.prove(action)
             case Judge():
-                await self._accounts.judge(action)
+                await self._unopened.judge(action)
             case GatherShares():
                 view = await self._reader.round(action.task_id, action.round)
                 await self._materials.shares(action, view, standing(view, action.attempt), action.subject)
@@ -237,7 +216,7 @@ class Openings:
         try:
             found = await self._bench.work(scheme.combine_scores, terms, direction, uploads, shares)
         except MalformedInput as error:
-            await self._accounts.blame(action, view, error)
+            await self._unopened.blame(action, view, error)
             raise
         scores: list[Json] = [
             {"participant_id": member, "alignment": found[member]} for member in round_of(view).members
@@ -252,7 +231,7 @@ class Openings:
         try:
             round_, (digest, size_bytes) = round_of(view), await self._sum(action, view)
         except MalformedInput as error:
-            await self._accounts.blame(action, view, error)
+            await self._unopened.blame(action, view, error)
             raise
         request: dict[str, Json] = {
             "task_id": action.task_id,
@@ -286,7 +265,7 @@ class Openings:
         try:
             total: Int64Vector = await self._bench.work(scheme.combine, terms, aggregate, zeros, shares)
         except KeyHolderRefused:
-            self._accounts.note(UNOPENED, opening, str(self._bench.ports.clock.now_ms()))
+            self._unopened.note_unopened(opening)
             raise
         packed = self._bench.ports.arithmetic.pack_sum(total)
         return await self._bench.keep(packed), len(packed)

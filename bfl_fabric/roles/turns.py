@@ -237,10 +237,10 @@ def _gathering(view: RoundView, me: OpeningState, opening: Opening, subject: Sha
     """The second in the order takes the shares, while the first combines them."""
     shares = attempts.shares_of(view, opening, subject).values()
     lacks = frozenset(share.digest for share in shares) - me.held
-    is_early = me.now_ms < max(share.posted_at for share in shares) + GATHER_GRACE_MS
-    if subject is ShareSubject.SCORES and is_early:
-        return []
     if attempts.combining_order(view, opening)[1] != me.msp_id or not lacks:
+        return []
+    since = max(share.posted_at for share in shares)
+    if subject is ShareSubject.SCORES and me.now_ms < since + GATHER_GRACE_MS:
         return []
     return [GatherShares(opening.task_id, opening.round, opening.attempt, subject)]
 

@@ -64,7 +64,7 @@ class Upload:
         self._address = address
         self._header = header
         self._path = path
-        self._may_ask = header.size_bytes > CHUNK_BYTES
+        self._asks_first = header.size_bytes > CHUNK_BYTES
         self.arrived_bytes = 0
 
     async def attempt(self) -> None:
@@ -76,8 +76,8 @@ class Upload:
         async with self._link.calling(self._address) as channel:
             generated: Any = transfer_pb2_grpc
             stub = generated.UpdateTransferStub(channel)
-            if not self._may_ask:
-                self._may_ask = True
+            if not self._asks_first:
+                self._asks_first = True
                 try:
                     await self._send(stub, 0)
                 except grpc.aio.AioRpcError as refusal:

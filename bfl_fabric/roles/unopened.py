@@ -7,6 +7,7 @@ scheme's to say, whose share is found wrong by most others is the contract's to 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import Opening, RoundView, ShareSubject
@@ -26,13 +27,13 @@ from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.proofs import Proofs
 from bfl_fabric.roles.schemes import TaskSchemes
 from bfl_fabric.roles.share_holders import ShareHolders
-from bfl_fabric.roles.turns import PROOF_GRACE_MS, Answer, Combine, Judge, OfOpening, Prove
+from bfl_fabric.roles.turns import PROOF_GRACE_MS, Answer, Combine, Judge, OfOpening, OpeningState, Prove
 from bfl_fabric.roles.workbench import Workbench
 
 logger = logging.getLogger(__name__)
 
 
-class Accounts:
+class UnopenedAttempts:
     """What a member does about attempts whose answers make no sum."""
 
     def __init__(
@@ -50,6 +51,27 @@ class Accounts:
         self._materials = materials
         self._holders = holders
         self._proofs = proofs
+
+    def completed(self, view: RoundView, state: OpeningState) -> OpeningState:
+        """Return the state with what is known of a newest attempt whose answers do not open."""
+        if not view.openings:
+            return state
+        opening, journal = view.openings[-1], self._bench.ports.journal
+        key = attempt_key(opening)
+        unopened_at = journal.find(UNOPENED, key)
+        if unopened_at is None:
+            return state
+        return replace(
+            state,
+            unopened_at=int(unopened_at),
+            proofs=frozenset(self._proofs.here(opening)),
+            has_proven=journal.find(PROVEN, key) is not None,
+            has_judged=journal.find(JUDGED, key) is not None,
+        )
+
+    def note_unopened(self, opening: Opening) -> None:
+        """Write down when it was found that the answers of an attempt make no sum."""
+        self._note(UNOPENED, opening, str(self._bench.ports.clock.now_ms()))
 
     async def blame(self, action: Combine, view: RoundView, error: MalformedInput) -> None:
         """Name the holder of a malformed share, if it is one; the evidence is the share itself, for all to read."""
@@ -78,7 +100,7 @@ class Accounts:
             found = int(self._bench.ports.journal.find(UNOPENED, attempt_key(opening)) or 0)
             if self._bench.ports.clock.now_ms() < found + PROOF_GRACE_MS:
                 raise
-        self.note(PROVEN, opening, digest)
+        self._note(PROVEN, opening, digest)
 
     async def judge(self, action: Judge) -> None:
         """Blame every other member of the active set whose share is not proven."""
@@ -103,9 +125,9 @@ class Accounts:
         for name in wrong:
             evidence = self._proofs.here(opening).get(name) or self._bench.ports.blobs.put(b"no proof")
             await self._accuse(action, name, evidence)
-        self.note(JUDGED, opening, ",".join(wrong))
+        self._note(JUDGED, opening, ",".join(wrong))
 
-    def note(self, kind: str, opening: Opening, value: str) -> None:
+    def _note(self, kind: str, opening: Opening, value: str) -> None:
         """Write down how it stands with an attempt, the first time."""
         if self._bench.ports.journal.find(kind, attempt_key(opening)) is None:
             self._bench.ports.journal.record(kind, attempt_key(opening), value)
