@@ -17,7 +17,8 @@ from pathlib import Path
 
 from bfl_fabric.cli.bench import Figures as Table
 from bfl_fabric.cli.bench import write_tables
-from tests.benchmarks.rounds.federation import LOADS, Load, Times, measure
+from bfl_fabric.network.topology import LedgerKind
+from tests.benchmarks.rounds.federation import EMBEDDED, LOADS, Ledger, Times, measure
 from tests.benchmarks.rounds.moments import PHASES, RoundTimes
 from tests.benchmarks.rounds.schemes import BASELINE, KINDS
 
@@ -32,16 +33,18 @@ def main(arguments: Sequence[str]) -> None:
     loads, schemes = (_words(one.word for one in known) for known in (LOADS, KINDS))
     parser.add_argument("--loads", type=loads, default=",".join(load.word for load in LOADS))
     parser.add_argument("--schemes", type=schemes, default=",".join(kind.word for kind in KINDS))
+    parser.add_argument("--ledger", type=LedgerKind, default=EMBEDDED.kind, help="embedded, or fabric")
+    parser.add_argument("--block-seconds", type=float, default=EMBEDDED.block_seconds)
     parser.add_argument("--write", type=Path, help="page to write the tables into, between its markers")
     chosen = parser.parse_args(arguments)
     kinds = [kind for kind in KINDS if kind.word in chosen.schemes]
-    tables = []
+    ledger, tables = Ledger(chosen.ledger, chosen.block_seconds), []
     for load in LOADS:
         if load.word in chosen.loads:
             with tempfile.TemporaryDirectory(prefix="bfl-bench-") as home:
                 place = Path(home) / "federation"
-                times = asyncio.run(measure(place, load, kinds, chosen.turns, chosen.rounds))
-            tables.append(table(load, times))
+                times = asyncio.run(measure(place, load, kinds, chosen.turns, chosen.rounds, ledger))
+            tables.append(table(load.title + ledger.title, times))
             print(tables[-1].markdown())
     if chosen.write is not None:
         write_tables(chosen.write, tables, COMMAND, NAME)
@@ -60,7 +63,7 @@ def _words(known: Iterable[str]) -> Callable[[str], list[str]]:
     return read
 
 
-def table(load: Load, times: Times) -> Table:
+def table(title: str, times: Times) -> Table:
     """Return the medians of each kind, and its round in plain rounds."""
     headings = (
         "scheme",
@@ -72,7 +75,9 @@ def table(load: Load, times: Times) -> Table:
     )
     base = _median_seconds(times.get(BASELINE.word, []))
     return Table(
-        load.title, headings, tuple(_row(word, found, base) for word, found in times.items() if found)
+        title,
+        headings,
+        tuple(_row(word, found, base) for word, found in times.items() if found),
     )
 
 

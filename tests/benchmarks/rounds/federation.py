@@ -15,7 +15,7 @@ from bfl_fabric.audit.source import read_copy
 from bfl_fabric.cli.demo import DemoChoice
 from bfl_fabric.cli.demo_data import DemoData, prepare_data
 from bfl_fabric.network.children import Preload, ProcessSpec
-from bfl_fabric.network.topology import generated
+from bfl_fabric.network.topology import LedgerKind, OrderingPlan, Topology, generated
 from bfl_fabric.sdk import AsyncFederation, TaskTerms, connect_async
 from bfl_fabric.sdk.local import LocalFederation
 from tests.benchmarks.rounds import wide
@@ -30,6 +30,30 @@ WARM_UP_ROUNDS = 4
 
 LOOK_SECONDS = 0.5
 SEED = 1
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the federation stands on. A block is cut so long after its first transaction."""
+
+    kind: LedgerKind = LedgerKind.EMBEDDED
+    block_seconds: float = OrderingPlan().block_seconds
+
+    @property
+    def title(self) -> str:
+        """What a table says of it, nothing for the usual one."""
+        if self == EMBEDDED:
+            return ""
+        name = "real Fabric" if self.kind is LedgerKind.FABRIC else "embedded ledger"
+        return f", {name}, blocks cut after {self.block_seconds:g} s"
+
+    def under(self, topology: Topology) -> Topology:
+        """Return the topology with this ledger."""
+        ordering = topology.ordering.model_copy(update={"block_seconds": self.block_seconds})
+        return topology.model_copy(update={"ledger": self.kind, "ordering": ordering})
+
+
+EMBEDDED = Ledger()
 
 
 @dataclass(frozen=True)
@@ -66,9 +90,16 @@ class MeasuredFederation(LocalFederation):
         return replace(spec, arguments=command, program=Path(sys.executable), directory=ROOT)
 
 
-async def measure(place: Path, load: Load, kinds: Sequence[Kind], turns: int, rounds: int) -> Times:
+async def measure(
+    place: Path,
+    load: Load,
+    kinds: Sequence[Kind],
+    turns: int,
+    rounds: int,
+    ledger: Ledger = EMBEDDED,
+) -> Times:
     """Run so many rounds of each kind in each turn, in another order each time; the first of each task warm up."""
-    topology = generated(ORGANIZATIONS, ORGANIZATIONS, THRESHOLD_SCHEME)
+    topology = ledger.under(generated(ORGANIZATIONS, ORGANIZATIONS, THRESHOLD_SCHEME))
     wide.register()
     data = _data(place, load)
     MeasuredFederation.create(place, topology)
