@@ -42,6 +42,11 @@ class Standing:
         """All organizations that hold a share of the round's key."""
         return () if self.epoch is None else self.epoch.members
 
+    @property
+    def threshold(self) -> int:
+        """How many of them answer."""
+        return 0 if self.epoch is None else self.epoch.threshold
+
 
 def standing(history: History, order: int, task_id: str, number: int) -> Standing | None:
     """Return how a round stood just before transaction number `order`, None when there was no such round."""
@@ -115,8 +120,17 @@ def failure_of(at: Standing, opening: Opening, moment: int) -> str:
     )
 
 
+def may_be_active(at: Standing, members: Sequence[str]) -> bool:
+    """Say whether these may be the active set of a first attempt: members in order, as many as must answer."""
+    return (
+        list(members) == sorted(set(members))
+        and set(members) <= set(at.members)
+        and len(members) == at.threshold
+    )
+
+
 def active_set(at: Standing, attempt: int) -> tuple[str, ...]:
-    """Return whom the offers of an attempt make active, sorted; nobody while too few agree.
+    """Return whom the offers of an attempt after the first make active, sorted; nobody while too few agree.
 
     Of the offers that name the same sum of masks the largest group counts, ties to the lower digest; of these the
     first `threshold` that lapsed least often before, then by moment, then by name.
@@ -129,11 +143,10 @@ def active_set(at: Standing, attempt: int) -> tuple[str, ...]:
     largest: Sequence[ShareOffer] = ()
     for _, group in sorted(groups.items()):
         largest = group if len(group) > len(largest) else largest
-    threshold = 0 if at.epoch is None else at.epoch.threshold
-    if not threshold or len(largest) < threshold:
+    if not at.threshold or len(largest) < at.threshold:
         return ()
     ranked = sorted(largest, key=lambda one: (_lapses(at, one.msp_id), one.offered_at, one.msp_id))
-    return tuple(sorted(offer.msp_id for offer in ranked[:threshold]))
+    return tuple(sorted(offer.msp_id for offer in ranked[: at.threshold]))
 
 
 def _lapses(at: Standing, member: str) -> int:

@@ -1,8 +1,8 @@
 """How verified rounds were opened by shares: offers, active sets, answers, blame, and what was posted of them.
 
-Decides from the ledger alone that the active set of every attempt is the one that its offers make, that every attempt
-after the first had a reason, and that nothing was posted before exactly that set had answered. What the shares
-open is left to `shared_rounds`.
+Decides from the ledger alone that every active set is of members, as many as must answer, and after the first attempt
+the one that its offers make, that every attempt after the first had a reason, and that nothing was posted before
+exactly that set had answered. What the shares open is left to `shared_rounds`.
 """
 
 from __future__ import annotations
@@ -86,18 +86,16 @@ class _Statement:
         findings.count(Check.OPENINGS)
 
     def check_offer(self, offer: ShareOffer) -> None:
-        at = self._sound(*(() if offer.attempt > 1 else (Phase.SEALED, Phase.AGGREGATED)))
+        at = self._sound()
         if at is None:
             return
         if self._author in attempts.excluded(at):
             self._fail("came although most others blame it")
-        if offer.attempt > 1:
-            before = attempts.find_opening(at, offer.attempt - 1)
-            if before is None or not attempts.failure_of(at, before, self._recorded.transaction.at):
-                self._fail("came while the attempt before had not failed")
-        has_zero = bool(offer.zero_digest)
-        if has_zero is not (offer.attempt > 1) or has_zero is not bool(offer.zero_bytes):
-            self._fail("has a zero in the first attempt, or none in a later one")
+        before = attempts.find_opening(at, offer.attempt - 1)
+        if before is None or not attempts.failure_of(at, before, self._recorded.transaction.at):
+            self._fail("came while the attempt before had not failed")
+        if not offer.zero_digest or not offer.zero_bytes:
+            self._fail("brings no zero")
 
     def check_share(self, share: DecryptionShare) -> None:
         at = self._sound()
@@ -123,11 +121,11 @@ class _Statement:
         if blame.against == self._author or blame.against not in posted:
             self._fail(f"is against {blame.against}, which answered nothing there that it could judge")
 
-    def _sound(self, *early: Phase) -> Standing | None:
-        """Return how the round stood; None, noted, when it was neither verified nor in an `early` phase."""
+    def _sound(self) -> Standing | None:
+        """Return how the round stood; None, noted, when it was not verified."""
         if self._author != self._recorded.transaction.msp_id:
             self._fail(f"was signed by {self._recorded.transaction.msp_id}")
-        if self._at is None or self._at.round.phase not in (*early, Phase.VERIFIED):
+        if self._at is None or self._at.round.phase is not Phase.VERIFIED:
             self._fail(
                 f"came while {'there was no round' if self._at is None else f'it was {self._at.round.phase}'}"
             )
@@ -152,7 +150,11 @@ def _check_attempt(history: History, begun: Recorded[Opening], findings: Finding
         findings.fail(Check.OPENINGS, f"{name} was begun while there was no aggregate to open", place)
         return
     expected = attempts.active_set(at, record.attempt)
-    if not expected:
+    if record.attempt == 1:
+        if not attempts.may_be_active(at, record.members):
+            text = f"{name} was begun with {', '.join(record.members)}; {at.threshold} of the key's members must answer"
+            findings.fail(Check.OPENINGS, text, place)
+    elif not expected:
         findings.fail(Check.OPENINGS, f"{name} was begun without enough offers that agree", place)
     elif record.members != expected:
         text = (

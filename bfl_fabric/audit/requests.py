@@ -15,10 +15,12 @@ from typing import Any, TypeAlias
 from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import (
     Ceremony,
+    DecryptionShare,
     Entry,
     KeyEpoch,
     Organization,
     Participant,
+    Receipt,
     Registration,
     Round,
     ScoreSheet,
@@ -37,6 +39,13 @@ ELSEWHERE = frozenset({(Round, "direction_digest"), (Entry, "amount"), (ScoreShe
 """Request fields that mean something else in this kind of record; other checks know what."""
 
 UNDATED = frozenset({"deadline_at", "expires_at"})
+
+LISTED: Mapping[tuple[str, type], tuple[str, str]] = {
+    ("federation:Found", Organization): ("organizations", "msp_id"),
+    ("round:AcknowledgeUploads", Receipt): ("uploads", "participant_id"),
+    ("opening:PostShares", DecryptionShare): ("shares", "subject"),
+}
+"""Where a request lists what several records are made of, and by which field one is found there."""
 
 OPTIONAL: Mapping[type, tuple[str, ...]] = {
     UpdateCommitment: ("mask_digest", "mask_bytes"),
@@ -101,8 +110,8 @@ def _whole(kind: type, stated: Fields) -> Fields:
 
 
 def _not_as_asked(transaction: Transaction, request: Request, kind: type, record: Fields) -> list[str]:
-    if transaction.name == "federation:Found" and kind is Organization:
-        request = _of_organization(request, record["msp_id"])
+    if (transaction.name, kind) in LISTED:
+        request = _listed(request, record, *LISTED[transaction.name, kind])
     problems = [
         f"{name} is not the one that was asked for"
         for name, asked in request.items()
@@ -121,12 +130,13 @@ def _not_asked_for(request: Request, written: Written) -> list[str]:
     ]
 
 
-def _of_organization(request: Request, msp_id: Json) -> Request:
-    listed = request.get("organizations")
+def _listed(request: Request, record: Fields, name: str, by: str) -> Request:
+    """Return the request as far as it is about this record of several."""
+    listed = request.get(name)
     for one in listed if isinstance(listed, list) else ():
-        if isinstance(one, dict) and one.get("msp_id") == msp_id:
-            return one
-    return {"msp_id": None}
+        if isinstance(one, dict) and one.get(by) == record[by]:
+            return {**request, **one}
+    return {**request, by: None}
 
 
 def _sorted(scores: Json) -> Json:

@@ -6,6 +6,8 @@ that key members do not ask in vain.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from bfl_chaincode.api.records import DecryptionShare, Opening, RoundView, ShareOffer, ShareSubject
 from bfl_fabric.domain.ports import OpeningTerms
 from bfl_fabric.roles.evidence import round_of
@@ -70,6 +72,24 @@ def missing(view: RoundView, opening: Opening, subject: ShareSubject) -> tuple[s
     """Return the active members that have not answered for this."""
     posted = shares_of(view, opening, subject)
     return tuple(name for name in opening.members if name not in posted)
+
+
+def unanswered(view: RoundView, opening: Opening, msp_id: str) -> list[ShareSubject]:
+    """Return what this organization has still to answer for in an attempt, the next result first."""
+    return [subject for subject in due(view) if msp_id in missing(view, opening, subject)]
+
+
+def lapsed(view: RoundView) -> frozenset[str]:
+    """Return who let an attempt of this round down: by answering less than another active member, or by blame.
+
+    Of the newest attempt that is known only once another has begun.
+    """
+    found = set(excluded(view))
+    for opening in view.openings[:-1]:
+        answers = Counter(share.msp_id for share in view.shares if share.attempt == opening.attempt)
+        most = max(answers[name] for name in opening.members)
+        found.update(name for name in opening.members if answers[name] < most)
+    return frozenset(found)
 
 
 def has_failed(view: RoundView, opening: Opening, now_ms: int) -> bool:

@@ -13,7 +13,7 @@ _RECEIPTS = frozenset({"round:AcknowledgeUploads"})
 _SUM = frozenset({"round:ProposeAggregate", "round:AttestAggregate", "round:ConfirmAggregate"})
 _RESULTS = frozenset({"round:PostScores", "round:ReleaseShare"})
 _SETTLED = frozenset({"reward:Settle"})
-_OPENINGS = frozenset({"opening:Offer", "opening:Begin", "opening:PostShare", "opening:Blame"})
+_OPENINGS = frozenset({"opening:Offer", "opening:Begin", "opening:PostShares", "opening:Blame"})
 _CEREMONIES = frozenset(
     {"key:OpenCeremony", "key:CommitKeyShare", "key:RevealKeyShare", "key:ConfirmKey", "key:Complain"}
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bfl_chaincode.api.records import KeyEpoch, Opening, Phase, RoundView
+from bfl_chaincode.api.records import KeyEpoch, Opening, Phase, RoundView, ShareSubject
 from bfl_fabric.domain.ports import AggregateHeader
 from bfl_fabric.errors import KeyHolderRefused
 from bfl_fabric.roles.actions import Action, in_phase
@@ -71,6 +71,11 @@ def standing(view: RoundView, attempt: int) -> Opening:
     if opening.aggregate_digest != round_of(view).aggregate_digest:
         raise KeyHolderRefused(f"attempt {attempt} of {name} is for another aggregate")
     return opening
+
+
+def answer_key(opening: Opening, subject: ShareSubject) -> str:
+    """Return the journal's key of the member's answer in an attempt."""
+    return f"{attempt_key(opening)}/{subject}"
 
 
 def attempt_key(opening: Opening) -> str:

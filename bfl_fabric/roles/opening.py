@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bfl_chaincode.api.canonical import Json
-from bfl_chaincode.api.records import RoundView, ShareSubject
+from bfl_chaincode.api.records import Opening, RoundView, ShareSubject
 from bfl_fabric.domain.ports import LedgerEvent
 from bfl_fabric.errors import (
     AuditFailed,
@@ -23,6 +23,7 @@ from bfl_fabric.errors import (
 )
 from bfl_fabric.roles import attempts
 from bfl_fabric.roles.actions import Action
+from bfl_fabric.roles.colleagues import Colleagues
 from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.materials import Materials
@@ -30,6 +31,7 @@ from bfl_fabric.roles.models import ModelChecks
 from bfl_fabric.roles.openable import (
     ANSWERED,
     OpenableRounds,
+    answer_key,
     standing,
     verify_sealed,
 )
@@ -39,8 +41,8 @@ from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.schemes import TaskSchemes
 from bfl_fabric.roles.share_holders import LoadShare, ShareHolders
 from bfl_fabric.roles.turns import (
-    FIRST_ATTEMPT,
     Answer,
+    Begin,
     Combine,
     GatherShares,
     GetReady,
@@ -59,6 +61,10 @@ from bfl_fabric.roles.workbench import Workbench
 if TYPE_CHECKING:
     from bfl_fabric.domain.ports import Int64Vector
 
+TOGETHER_SECONDS = 0.1
+"""How long the answer for the scores waits for that for the sum, to go in one transaction with it. That is enough with
+small models; with large ones the scores are combined while the members still work on the sum."""
+
 
 class Openings:
     """The openings of a key-holder node. `keys` is its folder for secret files."""
@@ -73,6 +79,7 @@ class Openings:
         self._models = ModelChecks(bench, reader, fetcher)
         self._rounds = OpenableRounds(bench, reader)
         self._holders = ShareHolders(bench, schemes, keys)
+        self._colleagues = Colleagues(bench, reader)
         self._unopened = UnopenedAttempts(
             bench, schemes, self._rounds, self._materials, self._holders, Proofs(bench, reader)
         )
@@ -80,6 +87,8 @@ class Openings:
 
     def is_deaf_to(self, event: LedgerEvent) -> bool:
         """Say whether this step of a round is for other members, as the round stood when it was last surveyed."""
+        if event.name == "opening:Begin":
+            return self._bench.identity.msp_id not in event.event.refs
         view = self._reader.last(event.event.task)
         if view is None or view.round is None or view.round.number != event.event.round:
             return False
@@ -87,6 +96,7 @@ class Openings:
 
     def survey(self, view: RoundView) -> list[Action]:
         """Return what is due for the newest round of this task, and for its key."""
+        self._colleagues.note(view)
         named = [share.digest for share in view.shares]
         if view.round is not None and view.round.sum_digest:
             named.append(view.round.sum_digest)
@@ -99,6 +109,7 @@ class Openings:
 
     async def keep(self, task_ids: Collection[str]) -> None:
         """Let the shares for all other tasks leave memory."""
+        self._colleagues.keep(task_ids)
         await self._holders.keep(task_ids)
 
     async def perform(self, action: OfOpening | LoadShare) -> None:
@@ -108,6 +119,8 @@ class Openings:
                 await self._holders.of(await self._reader.current(action.task_id))
             case GetReady():
                 await self._get_ready(action, await self._reader.seen(action.task_id, action.round))
+            case Begin():
+                await self._begin(action, await self._reader.seen(action.task_id, action.round))
             case Offer():
                 await self._offer(action, await self._reader.seen(action.task_id, action.round))
             case Answer():
@@ -135,7 +148,7 @@ class Openings:
         verify_sealed(view, self._bench.identity.msp_id)
         loading: list[Awaitable[object]] = [
             self._holders.of(view),
-            self._materials.masks_digest(action, view),
+            self._materials.masks(action, view),
         ]
         if round_of(view).direction_digest:
             loading.append(self._models.verified_direction(action, view))
@@ -143,62 +156,90 @@ class Openings:
                 loading.append(self._materials.uploads(action, view))
         await asyncio.gather(*loading)
 
+    async def _begin(self, action: Begin, view: RoundView) -> None:
+        """Begin with the first members that can be reached; who has lost its own share fails here, and others begin."""
+        verify_sealed(view, self._bench.identity.msp_id)
+        await self._holders.of(view)
+        members: list[Json] = list(await self._colleagues.able(view))
+        await self._bench.transact(action, "opening:Begin", {**action.named, "members": members})
+
     async def _offer(self, action: Offer, view: RoundView) -> None:
-        """Offer with the share at hand: a member that has lost its own fails here, and others offer in its place."""
+        """Offer with the share at hand, and with a fresh encryption of zero."""
         verify_sealed(view, self._bench.identity.msp_id)
         _, masks_digest = await asyncio.gather(
             self._holders.of(view), self._materials.masks_digest(action, view)
         )
+        scheme, terms = await self._schemes.joint(view), attempts.terms_of(view, action.attempt)
+        count = view.task.spec.model.parameter_count
+        zero = await self._bench.work(scheme.zero, terms, self._bench.identity.msp_id, count)
         request: dict[str, Json] = {
             **action.named,
             "mask_digest": masks_digest,
-            "zero_digest": "",
-            "zero_bytes": 0,
+            "zero_digest": await self._bench.keep(zero),
+            "zero_bytes": len(zero),
         }
-        if action.attempt > FIRST_ATTEMPT:
-            scheme, terms = await self._schemes.joint(view), attempts.terms_of(view, action.attempt)
-            count = view.task.spec.model.parameter_count
-            zero = await self._bench.work(scheme.zero, terms, self._bench.identity.msp_id, count)
-            request |= {"zero_digest": await self._bench.keep(zero), "zero_bytes": len(zero)}
         await self._bench.transact(action, "opening:Offer", request)
 
     async def _answer(self, action: Answer) -> None:
+        """Answer for the scores and for the sum, in one transaction unless the second answer takes long to make."""
         view = await self._rounds.read(action)
         self._rounds.remember(action, view)
-        started, digest = self._bench.ports.clock.now_ms(), await self._kept_share(action, view)
-        size_bytes = self._bench.ports.blobs.path(digest).stat().st_size
-        request: dict[str, Json] = {
-            **action.named, "subject": action.subject.value, "digest": digest, "size_bytes": size_bytes
-        }  # fmt: skip
-        await self._bench.transact(action, "opening:PostShare", request)
-        self._bench.report(
-            ProgressKind.ANSWERED,
-            action,
-            action.subject.value,
-            attempt=action.attempt,
-            bytes=size_bytes,
-            milliseconds=self._bench.ports.clock.now_ms() - started,
-        )
+        opening, me = standing(view, action.attempt), self._bench.identity.msp_id
+        started, subjects = self._bench.ports.clock.now_ms(), attempts.unanswered(view, opening, me)
+        making = {
+            subject: asyncio.create_task(self._kept_share(action, view, opening, subject))
+            for subject in subjects
+        }
+        try:
+            while making:
+                await next(iter(making.values()))
+                await asyncio.wait(making.values(), timeout=TOGETHER_SECONDS)
+                made = {subject: task.result() for subject, task in making.items() if _is_made(task)}
+                await self._post(action, made, started)
+                making = {subject: task for subject, task in making.items() if subject not in made}
+        finally:
+            for task in making.values():
+                task.cancel()
+            await asyncio.gather(*making.values(), return_exceptions=True)
 
-    async def _kept_share(self, action: Answer, view: RoundView) -> str:
+    async def _post(self, action: Answer, made: Mapping[ShareSubject, str], started: int) -> None:
+        sizes = {digest: self._bench.ports.blobs.path(digest).stat().st_size for digest in made.values()}
+        shares: list[Json] = [
+            {"subject": subject.value, "digest": digest, "size_bytes": sizes[digest]}
+            for subject, digest in made.items()
+        ]
+        await self._bench.transact(action, "opening:PostShares", {**action.named, "shares": shares})
+        for subject, digest in made.items():
+            self._bench.report(
+                ProgressKind.ANSWERED,
+                action,
+                subject.value,
+                attempt=action.attempt,
+                bytes=sizes[digest],
+                milliseconds=self._bench.ports.clock.now_ms() - started,
+            )
+
+    async def _kept_share(
+        self, action: Answer, view: RoundView, opening: Opening, subject: ShareSubject
+    ) -> str:
         """Return the digest of the member's answer, which is made once and in the store.
 
-        A task's answers are made one after the other: the scores', which comes first, is on its way while the sum's is
-        made.
+        A task's answers are made one after the other: the scores', which comes first, may be on its way while the
+        sum's is made.
         """
-        key, journal = action.key, self._bench.ports.journal
+        key, journal = answer_key(opening, subject), self._bench.ports.journal
         async with self._answering[action.task_id]:
             digest = journal.find(ANSWERED, key)
             if digest is None or not self._bench.ports.blobs.has(digest):
-                digest = await self._bench.keep(await self._share(action, view))
+                digest = await self._bench.keep(await self._share(action, view, opening, subject))
                 journal.record(ANSWERED, key, digest)
         return digest
 
-    async def _share(self, action: Answer, view: RoundView) -> bytes:
+    async def _share(self, action: Answer, view: RoundView, opening: Opening, subject: ShareSubject) -> bytes:
         """Ask the share holder; it answers a question once, and the same question with the same bytes."""
-        opening, masks = standing(view, action.attempt), await self._materials.masks(action, view)
+        masks = await self._materials.masks(action, view)
         terms, holder = attempts.terms_of(view, action.attempt, opening), await self._holders.of(view)
-        if action.subject is ShareSubject.SCORES:
+        if subject is ShareSubject.SCORES:
             direction = await self._models.verified_direction(action, view)
             return await self._bench.work(holder.score_share, terms, direction, masks)
         zeros = await self._materials.zeros(action, view, opening)
@@ -269,3 +310,7 @@ class Openings:
             raise
         packed = self._bench.ports.arithmetic.pack_sum(total)
         return await self._bench.keep(packed), len(packed)
+
+
+def _is_made(task: asyncio.Task[str]) -> bool:
+    return task.done() and task.exception() is None

@@ -17,7 +17,6 @@ from bfl_fabric.roles.actions import Action, in_phase, of_round
 from bfl_fabric.roles.ceremony import GRACE_MS
 from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.schemes import epoch_of
-from bfl_fabric.roles.workbench import round_key
 
 FIRST_ATTEMPT = 1
 
@@ -28,10 +27,6 @@ GATHER_GRACE_MS = 1_000
 """How long the second in the order leaves the answers for the scores to the first, who mostly has combined them by
 then. If both are lost an attempt fails; without the answers for the sum a released sum would be lost, so those it takes
 at once."""
-
-OFFER_GRACE_MS = GRACE_MS
-"""How long the members that come later in a round's order leave the offers to those before them: they would bring all
-masks and add them up in vain, on the same cores as the others if it is one machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +43,31 @@ class OfOpening(Action):
 
 @dataclass(frozen=True, slots=True)
 class GetReady(OfOpening):
-    """Check the sealed set, add the masks up, load what the answers take, while others add and check the sum."""
+    """Check the sealed set, add the masks up, load what answers take, while others add and check the sum."""
 
     leads_on: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
-class Offer(OfOpening):
-    """Offer to answer, having got ready; opens nothing yet.
+class Begin(OfOpening):
+    """Find as many members as must answer and begin the first attempt with them; opens nothing yet."""
 
-    It waits for the proposed aggregate, whose transaction changes the round that this one reads: one of the two would
-    have to be sent again.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Offer(OfOpening):
+    """Offer to answer in an attempt after the first; opens nothing yet."""
 
     leads_on: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(OfOpening):
-    """Answer as one of the active set, with a share of the scores or of the sum.
+    """Answer as one of the active set, with a share of the scores and one of the sum, as far as they are due.
 
     The ledger takes both at once; the bytes for the sum are shown to nobody before the scores are posted (`directory`).
     """
 
     leads_on: ClassVar[bool] = False
-    subject: ShareSubject
-
-    @property
-    def key(self) -> str:
-        """The journal's key of this member's answer."""
-        return f"{round_key(self.task_id, self.round)}/{self.attempt}/{self.subject}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +126,8 @@ def due(view: RoundView, me: OpeningState) -> list[Action]:
     if in_phase(view, Phase.SEALED):
         round_ = round_of(view)
         return [GetReady(round_.task_id, round_.number, FIRST_ATTEMPT)] if _is_early(view, me) else []
-    if in_phase(view, Phase.AGGREGATED):
-        return [] if view.openings else _offering(view, me, FIRST_ATTEMPT)
+    if not view.openings:
+        return _beginning(view, me) if in_phase(view, Phase.AGGREGATED, Phase.VERIFIED) else []
     if not in_phase(view, Phase.VERIFIED):
         return []
     attempt = attempts.attempt_due(view, me.now_ms)
@@ -149,21 +139,19 @@ def concerns(view: RoundView, msp_id: str, transaction: str) -> bool:
     """Say whether this step of the first attempt can make anything due for the member at once.
 
     Whoever goes first begins the attempt, the first two of the active set combine; who comes later is woken by the
-    timer, long before its turn. Who helps out, and everybody in later attempts, looks at everything.
+    timer, long before its turn. In later attempts everybody looks at everything.
     """
-    if len(view.openings) > 1 or view.blames or not attempts.key_members(view):
+    if len(view.openings) > 1 or view.offers or view.blames or not attempts.key_members(view):
         return True
     order = attempts.order_of(view)
     combining = attempts.combining_order(view, view.openings[0]) if view.openings else order
-    if msp_id in [offer.msp_id for offer in view.offers] and msp_id not in order[: epoch_of(view).threshold]:
-        return True
     active = view.openings[0].members if view.openings else order[: epoch_of(view).threshold]
     match transaction:
-        case "opening:Offer":
+        case "round:ProposeAggregate":
             return msp_id == order[0]
-        case "round:Seal" | "round:ProposeAggregate" | "opening:Begin" | "round:ConfirmAggregate":
+        case "round:Seal" | "round:ConfirmAggregate":
             return msp_id in active
-        case "opening:PostShare" | "round:PostScores":
+        case "opening:PostShares" | "round:PostScores":
             return msp_id in combining[:2]
         case "round:ReleaseShare":
             return False
@@ -171,11 +159,19 @@ def concerns(view: RoundView, msp_id: str, transaction: str) -> bool:
             return True
 
 
+def _beginning(view: RoundView, me: OpeningState) -> list[Action]:
+    round_ = round_of(view)
+    if not _is_my_turn(attempts.order_of(view), me, round_.changed_at):
+        return []
+    return [Begin(round_.task_id, round_.number, FIRST_ATTEMPT)]
+
+
 def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
     round_, epoch = round_of(view), epoch_of(view)
     mine = attempts.offer_of(view, attempt, me.msp_id)
     if mine is None:
-        return [Offer(round_.task_id, round_.number, attempt)] if _may_offer(view, me, attempt) else []
+        is_out = me.msp_id in attempts.excluded(view)
+        return [] if is_out else [Offer(round_.task_id, round_.number, attempt)]
     offers = attempts.agreeing(view, attempt)
     if mine not in offers or len(offers) < epoch.threshold:
         return []
@@ -183,15 +179,6 @@ def _offering(view: RoundView, me: OpeningState, attempt: int) -> list[Action]:
     if not _is_my_turn([name for name in attempts.order_of(view) if name in agreeing], me, since):
         return []
     return [of_round("opening:Begin", view, attempt=attempt)]
-
-
-def _may_offer(view: RoundView, me: OpeningState, attempt: int) -> bool:
-    """As many as must answer offer, the others when that was not enough for a while."""
-    if me.msp_id in attempts.excluded(view):
-        return False
-    if attempt > FIRST_ATTEMPT or _is_early(view, me):
-        return True
-    return in_phase(view, Phase.VERIFIED) and me.now_ms >= round_of(view).changed_at + OFFER_GRACE_MS
 
 
 def _is_early(view: RoundView, me: OpeningState) -> bool:
@@ -203,11 +190,9 @@ def _answering(view: RoundView, me: OpeningState, opening: Opening) -> list[Acti
 
 
 def _answers(view: RoundView, me: OpeningState, opening: Opening) -> list[Action]:
-    return [
-        Answer(opening.task_id, opening.round, opening.attempt, subject)
-        for subject in attempts.due(view)
-        if me.msp_id in attempts.missing(view, opening, subject)
-    ]
+    if not attempts.unanswered(view, opening, me.msp_id):
+        return []
+    return [Answer(opening.task_id, opening.round, opening.attempt)]
 
 
 def _combining(view: RoundView, me: OpeningState, opening: Opening) -> list[Action]:

@@ -20,6 +20,7 @@ from bfl_fabric.roles.openable import (
     PROVEN,
     UNOPENED,
     OpenableRounds,
+    answer_key,
     attempt_key,
     standing,
 )
@@ -27,7 +28,7 @@ from bfl_fabric.roles.progress import ProgressKind
 from bfl_fabric.roles.proofs import Proofs
 from bfl_fabric.roles.schemes import TaskSchemes
 from bfl_fabric.roles.share_holders import ShareHolders
-from bfl_fabric.roles.turns import PROOF_GRACE_MS, Answer, Combine, Judge, OfOpening, OpeningState, Prove
+from bfl_fabric.roles.turns import PROOF_GRACE_MS, Combine, Judge, OfOpening, OpeningState, Prove
 from bfl_fabric.roles.workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -84,8 +85,7 @@ class UnopenedAttempts:
         """Prove one's own answer for the sum to the others. Raises NotFound when there is none."""
         view = await self._rounds.read(action)
         opening, holder = standing(view, action.attempt), await self._holders.of(view)
-        answer = Answer(action.task_id, action.round, action.attempt, ShareSubject.SUM)
-        digest = self._bench.ports.journal.find(ANSWERED, answer.key)
+        digest = self._bench.ports.journal.find(ANSWERED, answer_key(opening, ShareSubject.SUM))
         if digest is None:
             raise NotFound(f"{action.label}: no answer of this member is written down")
         masks, zeros = (

@@ -78,6 +78,13 @@ class FakeChannel:
     def expect(self, address: str, msp_id: str) -> None:
         self._expected[address] = msp_id
 
+    async def reaches(self, address: str) -> bool:
+        try:
+            self._reach(address, self._faults.take())
+        except TransferFailed:
+            return False
+        return True
+
     async def upload(self, address: str, name: UpdateName, digest: str, path: Path) -> None:
         fault = self._faults.take()
         server, data = self._reach(address, fault), _bytes_of(path)

@@ -52,6 +52,19 @@ class Channels:
         async with places:
             yield await self._channel(address)
 
+    async def reaches(self, address: str) -> bool:
+        """Say whether there is a connection to this address, or can be one within `connect_seconds`."""
+        channel = await self._channel(address)
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds):
+                while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+                    if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                        return False
+                    await channel.wait_for_state_change(state)
+        except TimeoutError:
+            return False
+        return True
+
     async def close(self) -> None:
         """Close every connection for good; calls under way are broken off."""
         self._closed = True

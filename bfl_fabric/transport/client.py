@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from bfl_fabric.transport.retries import Persistence
 from bfl_fabric.transport.transfers import Download, Link, Upload
 
 _DOWNLOAD_LABEL = "download"
+_KNOWN_FILES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class TransferClient:
         self._incoming = incoming
         self._clock = clock or SystemClock()
         self._downloads: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._checked = _CheckedFiles()
 
     async def __aenter__(self) -> TransferClient:
         return self
@@ -72,6 +75,10 @@ class TransferClient:
         """Accept at `address` only a server of this organization; without it, one of any organization."""
         self._link.channels.expect(address, msp_id)
 
+    async def reaches(self, address: str) -> bool:
+        """Say whether the server at `address` takes a connection within `connect_seconds`."""
+        return await self._link.channels.reaches(address)
+
     async def upload(self, address: str, name: UpdateName, digest: str, path: Path) -> None:
         """Return once the node at `address` has the update durably and has found it well-formed.
 
@@ -79,7 +86,7 @@ class TransferClient:
         file is not there or the node knows no such update, StorageFull when the node has no room, TransferFailed
         when it cannot be reached or does not permit it.
         """
-        size_bytes = await self._link.threads.run(partial(_checked_size, path, digest))
+        size_bytes = await self._link.threads.run(partial(self._checked.size_bytes, path, digest))
         header = pb.UploadHeader(
             name=wire.message_of(name), digest=bytes.fromhex(digest), size_bytes=size_bytes
         )
@@ -110,14 +117,25 @@ class TransferClient:
         return Persistence(self._limits, self._clock, f"{address} {digest}")
 
 
-def _checked_size(path: Path, digest: str) -> int:
-    """Return the size of the file with this digest; uploading anything else would be in vain."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            size_bytes = file.tell()
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no file {path.name} to upload") from error
-    if found != digest:
-        raise MalformedInput(f"{path.name} has the digest {found}, committed was {digest}: not uploaded")
-    return size_bytes
+class _CheckedFiles:
+    """Holds files against their digests; a file that goes to several nodes is read once while it stays as it is."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, int, int]] = {}
+
+    def size_bytes(self, path: Path, digest: str) -> int:
+        """Return the size of the file with this digest; uploading anything else would be in vain."""
+        try:
+            with path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                identity = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+                if self._known.get(digest) == identity:
+                    return facts.st_size
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError as error:
+            raise NotFound(f"there is no file {path.name} to upload") from error
+        if found != digest:
+            raise MalformedInput(f"{path.name} has the digest {found}, committed was {digest}: not uploaded")
+        newest = list(self._known.items())[1 - _KNOWN_FILES :]
+        self._known = {**dict(newest), digest: identity}
+        return facts.st_size

@@ -21,6 +21,7 @@ SUM_LIMIT = 2**30
 COHORT_LIMIT = 10_000
 # of receipts in one transaction, which so stays short: each reads two keys
 RECEIPTS_LIMIT = 100
+SHARES_LIMIT = 2
 LAST_ROUND = 99_999_999
 MOST_MEMBERS = 32
 

@@ -9,6 +9,7 @@ from tests.chaincode.scenario import AGGREGATOR, COORDINATOR, TASK, digest, spec
 _ROUND: dict[str, Any] = {"task_id": TASK, "round": 1}
 _EPOCH: dict[str, Any] = {"task_id": TASK, "epoch": 1}
 _ATTEMPT: dict[str, Any] = {**_ROUND, "attempt": 1}
+SHARE = {"subject": "sum", "digest": digest("share"), "size_bytes": 500}
 _BETA = {"msp_id": "BetaMSP", "name": "Beta", "region": "EU"}
 _ALPHA = {"msp_id": "AlphaMSP", "name": "Alpha", "region": "EU"}
 
@@ -57,9 +58,14 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "key:List": {"task_id": TASK},
     "key:GetCeremony": _EPOCH,
     "key:ListCeremonies": {"task_id": TASK},
-    "opening:Offer": {**_ATTEMPT, "mask_digest": digest("masks"), "zero_digest": "", "zero_bytes": 0},
+    "opening:Offer": {
+        **_ATTEMPT,
+        "mask_digest": digest("masks"),
+        "zero_digest": digest("zero"),
+        "zero_bytes": 1,
+    },
     "opening:Begin": _ATTEMPT,
-    "opening:PostShare": {**_ATTEMPT, "subject": "sum", "digest": digest("share"), "size_bytes": 500},
+    "opening:PostShares": {**_ATTEMPT, "shares": [SHARE]},
     "opening:Blame": {**_ATTEMPT, "against": "BetaMSP", "evidence_digest": digest("share")},
     "task:Create": {"spec": spec()},
     "task:Publish": {"task_id": TASK},

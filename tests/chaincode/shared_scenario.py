@@ -97,26 +97,29 @@ class Shared(Scenario):
 
     # --- an opening -----------------------------------------------------------------------------
 
-    def offer(self, msp_id: str, attempt: int = 1, **changes: Any) -> Any:
-        zero = {"zero_digest": digest(f"zero of {msp_id}"), "zero_bytes": 700}
+    def offer(self, msp_id: str, attempt: int = 2, **changes: Any) -> Any:
         request = {
             "attempt": attempt,
             "mask_digest": digest(f"masks {attempt}"),
-            **(zero if attempt > 1 else {"zero_digest": "", "zero_bytes": 0}),
+            "zero_digest": digest(f"zero of {msp_id}"),
+            "zero_bytes": 700,
         }
         return self.in_round(holder(msp_id), "opening:Offer", **{**request, **changes})
 
     def begin(self, attempt: int = 1, msp_id: str = "AlphaMSP", **changes: Any) -> Any:
-        return self.in_round(holder(msp_id), "opening:Begin", **{"attempt": attempt, **changes})
+        named = {"members": list(ACTIVE)} if attempt == 1 else {}
+        return self.in_round(holder(msp_id), "opening:Begin", **{"attempt": attempt, **named, **changes})
 
     def post_share(self, msp_id: str, subject: str = "sum", attempt: int = 1, **changes: Any) -> Any:
-        request = {
-            "attempt": attempt,
-            "subject": subject,
-            "digest": digest(f"{subject} share of {msp_id}"),
-            "size_bytes": 500,
-        }
-        return self.in_round(holder(msp_id), "opening:PostShare", **{**request, **changes})
+        return self.post_shares(msp_id, subject, attempt=attempt, **changes)
+
+    def post_shares(self, msp_id: str, *subjects: str, attempt: int = 1, **changes: Any) -> Any:
+        shares = [
+            {"subject": one, "digest": digest(f"{one} share of {msp_id}"), "size_bytes": 500}
+            for one in subjects
+        ]
+        request = {"attempt": attempt, "shares": shares, **changes}
+        return self.in_round(holder(msp_id), "opening:PostShares", **request)
 
     def blame(self, msp_id: str, against: str, attempt: int = 1, **changes: Any) -> Any:
         request = {"attempt": attempt, "against": against, "evidence_digest": digest("bad share")}
@@ -190,14 +193,12 @@ SHARED: list[tuple[str, Step]] = [
     ("ceremony closed", lambda s: s.close_ceremony()),
     ("shared running", lambda s: [s.mint(), s.fund(), s.start()]),
     ("shared verified 1", _until_verified),
-    ("offered 1", lambda s: _each(s.offer, MEMBERS)()),
     ("begun 1", lambda s: s.begin()),
     ("sum answered 1", lambda s: s.answer()),
     ("shared released 1", lambda s: s.release()),
     ("shared settled 1", lambda s: [s.publish_model(), s.settle()]),
     ("shared sealed 2", _until_sealed),
     ("shared verified 2", _verified),
-    ("offered 2", lambda s: _each(s.offer, MEMBERS)()),
     ("begun 2", lambda s: s.begin()),
     ("scores answered 2", lambda s: s.answer("scores")),
     ("shared scored 2", lambda s: s.post_scores()),

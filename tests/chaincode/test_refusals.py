@@ -13,7 +13,7 @@ from bfl_chaincode.main import TRANSACTIONS
 from tests.chaincode.identities import certificate, creator, subject
 from tests.chaincode.memory_stub import Refused
 from tests.chaincode.refusal_cases import CASES, Case
-from tests.chaincode.requests import REQUESTS
+from tests.chaincode.requests import REQUESTS, SHARE
 from tests.chaincode.scenario import MORNING, TASK, admin, at, silo, spec
 
 SUBMITTED = sorted(name for name, evaluated in TRANSACTIONS.items() if not evaluated)
@@ -158,10 +158,16 @@ MALFORMED: list[tuple[int, str, str]] = [
     (113, "task:Create", json.dumps({"spec": spec(training__learning_rate="nan")})),
     (114, "reward:Statement", '{"account":"bank"}'),
     (114, "reward:Statement", '{"account":"org:"}'),
-    (105, "opening:PostShare", json.dumps({**REQUESTS["opening:PostShare"], "subject": "key"})),
+    (105, "opening:PostShares", json.dumps(
+        {**REQUESTS["opening:PostShares"], "shares": [{**SHARE, "subject": "key"}]})),
+    (112, "opening:PostShares", json.dumps({**REQUESTS["opening:PostShares"], "shares": []})),
+    (112, "opening:PostShares", json.dumps({**REQUESTS["opening:PostShares"], "shares": [SHARE] * 3})),
     (107, "task:Create", json.dumps({"spec": spec(roles__key_members=["1MSP"])})),
     (107, "task:Create", json.dumps({"spec": spec(roles__key_holder="1MSP")})),
     (108, "opening:Offer", json.dumps({**REQUESTS["opening:Offer"], "mask_digest": ""})),
+    (108, "opening:Offer", json.dumps({**REQUESTS["opening:Offer"], "zero_digest": ""})),
+    (110, "opening:Offer", json.dumps({**REQUESTS["opening:Offer"], "zero_bytes": 0})),
+    (112, "opening:Begin", json.dumps({**REQUESTS["opening:Begin"], "members": [f"M{n}" for n in range(33)]})),
     (110, "opening:Begin", json.dumps({**REQUESTS["opening:Begin"], "attempt": 0})),
     (110, "key:OpenCeremony", json.dumps({**REQUESTS["key:OpenCeremony"], "expires_at": -1})),
     (110, "task:Create", json.dumps({"spec": spec(schedule__share_seconds=86_401)})),

@@ -286,7 +286,7 @@ def test_a_whole_task_under_a_shared_key() -> None:
     found = view(scenario)
     assert found.round is not None
     assert found.round.phase == "SETTLED"
-    assert [item.msp_id for item in found.offers] == list(MEMBERS)
+    assert found.offers == ()
     assert [(item.subject, item.msp_id) for item in found.shares] == [
         *[("scores", name) for name in ACTIVE],
         *[("sum", name) for name in ACTIVE],
@@ -295,11 +295,9 @@ def test_a_whole_task_under_a_shared_key() -> None:
     assert found.key_epoch.members == MEMBERS
 
 
-def test_the_first_offers_are_the_active_set_and_the_seed_binds_the_attempt() -> None:
+def test_who_is_named_first_is_active_and_the_seed_binds_the_attempt() -> None:
     scenario = at("shared verified 1")
-    for name in ("GammaMSP", "DeltaMSP", "AlphaMSP", "BetaMSP"):
-        scenario.offer(name)
-    begun = scenario.begin()
+    begun = scenario.begin(msp_id="EpsilonMSP", members=["GammaMSP", "DeltaMSP", "AlphaMSP"])
     assert begun["members"] == ["AlphaMSP", "DeltaMSP", "GammaMSP"]
     assert begun["deadline_at"] == begun["opened_at"] + SHARE_SECONDS * 1000
     bound = {
@@ -313,25 +311,36 @@ def test_the_first_offers_are_the_active_set_and_the_seed_binds_the_attempt() ->
     assert begun["seed"] == hashlib.sha256(canonical.dump(bound)).hexdigest()
 
 
-def test_the_largest_group_that_agrees_on_the_masks_answers() -> None:
+def test_the_earliest_offers_make_a_later_active_set() -> None:
     scenario = at("shared verified 1")
+    scenario.begin(members=["AlphaMSP", "BetaMSP", "EpsilonMSP"])
+    scenario.late(SHARE_SECONDS)
+    for name in ("GammaMSP", "DeltaMSP", "AlphaMSP", "BetaMSP"):
+        scenario.offer(name)
+    assert scenario.begin(2)["members"] == ["AlphaMSP", "DeltaMSP", "GammaMSP"]
+
+
+def test_the_largest_group_that_agrees_on_the_masks_answers() -> None:
+    scenario = at("begun 1")
+    scenario.late(SHARE_SECONDS)
     for name in ("AlphaMSP", "BetaMSP"):
         scenario.offer(name, mask_digest=digest("other masks"))
     for name in ("DeltaMSP", "EpsilonMSP"):
         scenario.offer(name)
-    refused(526, scenario.begin)
+    refused(526, lambda: scenario.begin(2))
     scenario.offer("GammaMSP")
-    assert scenario.begin()["members"] == ["DeltaMSP", "EpsilonMSP", "GammaMSP"]
+    assert scenario.begin(2)["members"] == ["DeltaMSP", "EpsilonMSP", "GammaMSP"]
 
 
 def test_the_active_set_answers_in_one_block_without_a_conflict() -> None:
     scenario = at("begun 1")
-    request = {"task_id": TASK, "round": 1, "attempt": 1, "subject": "sum", "size_bytes": 5}
+    request = {"task_id": TASK, "round": 1, "attempt": 1}
+    share = {"subject": "sum", "size_bytes": 5}
     block = [
         scenario.ledger.propose(
             holder(name),
-            "opening:PostShare",
-            [canonical.text({**request, "digest": digest(name)})],
+            "opening:PostShares",
+            [canonical.text({**request, "shares": [{**share, "digest": digest(name)}]})],
             scenario.now,
         )
         for name in ACTIVE
@@ -340,9 +349,10 @@ def test_the_active_set_answers_in_one_block_without_a_conflict() -> None:
 
 
 def test_members_offer_in_one_block_without_a_conflict() -> None:
-    scenario = at("shared verified 1")
-    request = {"task_id": TASK, "round": 1, "attempt": 1, "mask_digest": digest("masks 1")}
-    text = canonical.text({**request, "zero_digest": "", "zero_bytes": 0})
+    scenario = at("begun 1")
+    scenario.late(SHARE_SECONDS)
+    request = {"task_id": TASK, "round": 1, "attempt": 2, "mask_digest": digest("masks 2")}
+    text = canonical.text({**request, "zero_digest": digest("zero"), "zero_bytes": 1})
     block = [scenario.ledger.propose(holder(name), "opening:Offer", [text], scenario.now) for name in MEMBERS]
     assert scenario.ledger.commit(block) == [True] * len(MEMBERS)
 
@@ -372,10 +382,7 @@ def test_when_a_member_falls_silent_the_next_attempt_goes_on_without_it() -> Non
 
 
 def test_who_let_an_attempt_down_answers_again_where_nobody_else_is_left() -> None:
-    scenario = at("shared verified 1")
-    for name in ACTIVE:
-        scenario.offer(name)
-    scenario.begin()
+    scenario = at("begun 1")
     scenario.late(SHARE_SECONDS)
     for name in ACTIVE:
         scenario.offer(name, 2)
@@ -384,8 +391,6 @@ def test_who_let_an_attempt_down_answers_again_where_nobody_else_is_left() -> No
 
 def test_an_attempt_begun_before_the_round_is_verified_has_its_time_from_then() -> None:
     scenario = at("shared sealed 2")
-    for name in MEMBERS:
-        scenario.offer(name)
     scenario.propose()
     scenario.begin()
     scenario.late(SHARE_SECONDS)

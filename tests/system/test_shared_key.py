@@ -30,7 +30,7 @@ OF_KEYS = {
     "key:ConfirmKey": ORGANIZATIONS,
     "key:CloseCeremony": 1,
 }
-OF_OPENINGS = {"opening:Offer", "opening:Begin", "opening:PostShare"}
+OF_OPENINGS = {"opening:Offer", "opening:Begin", "opening:PostShares"}
 CHUNK_BYTES = 48
 
 

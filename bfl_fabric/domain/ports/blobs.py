@@ -95,6 +95,9 @@ class UpdateChannel(Protocol):
     def expect(self, address: str, msp_id: str) -> None:
         """From now on talk at `address` only to a node that this organization vouches for."""
 
+    async def reaches(self, address: str) -> bool:
+        """Say whether the node at `address` takes a connection; a moment is enough for it."""
+
     async def upload(self, address: str, name: UpdateName, digest: str, path: Path) -> None:
         """Return once the node at `address` has the update durably and has found it well-formed.
 

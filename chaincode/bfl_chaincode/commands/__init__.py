@@ -17,7 +17,7 @@ from bfl_chaincode.commands.keys import (
     RetireEpoch,
     RevealKeyShare,
 )
-from bfl_chaincode.commands.openings import Begin, Blame, Offer, PostShare
+from bfl_chaincode.commands.openings import Begin, Blame, Offer, PostShares
 from bfl_chaincode.commands.parsing import LONGEST_ARGUMENT, limits_of, parse
 from bfl_chaincode.commands.parties import (
     AnnounceNode,
@@ -89,7 +89,7 @@ __all__ = [
     "OrganizationName",
     "ParticipantName",
     "PostScores",
-    "PostShare",
+    "PostShares",
     "PostedScore",
     "ProposeAggregate",
     "ProposeUpgrade",

@@ -37,7 +37,7 @@ class OpeningContract(Contract):
         return await tx.commit(offered, refs=[offered.msp_id, offered.mask_digest])
 
     async def Begin(self, ctx: TransactionContext, request: str) -> str:
-        """Begin an attempt with the active set that its offers give."""
+        """Begin an attempt, with the members that are named for the first one or that a later one's offers give."""
         tx = await submission(ctx, request, commands.Begin)
         task, round_ = await task_and_round(tx.state, tx.command)
         name = (round_.task_id, round_.number, tx.command.attempt)
@@ -47,10 +47,10 @@ class OpeningContract(Contract):
         await tx.state.require_absent(Opening, *name)
         return await tx.commit(begun, refs=begun.members)
 
-    async def PostShare(self, ctx: TransactionContext, request: str) -> str:
-        """Answer, as one of the active set. Reads nobody else's share, and for the sum no scores: all can be in one
-        block."""
-        tx = await submission(ctx, request, commands.PostShare)
+    async def PostShares(self, ctx: TransactionContext, request: str) -> str:
+        """Answer, as one of the active set. Reads nobody else's shares, and for the sum alone no scores: all can be in
+        one block."""
+        tx = await submission(ctx, request, commands.PostShares)
         task, round_ = await task_and_round(tx.state, tx.command)
         name, attempt = (round_.task_id, round_.number), tx.command.attempt
         opening = await tx.state.get(Opening, *name, attempt)
@@ -61,14 +61,15 @@ class OpeningContract(Contract):
             openings=(opening,) if following is None else (opening, following),
             epoch=await tx.state.get(KeyEpoch, round_.task_id, round_.epoch),
             scores=await tx.state.find(ScoreSheet, *name)
-            if tx.command.subject is ShareSubject.SCORES
+            if any(share.subject is ShareSubject.SCORES for share in tx.command.shares)
             else None,
             blames=await tx.state.list(Blame, round_.task_id, round_.number),
         )
-        share = rules.post_share(tx.command, evidence, opening, tx.call)
-        key = (share.task_id, share.round, share.attempt, share.subject, share.msp_id)
-        await tx.state.require_absent(DecryptionShare, *key)
-        return await tx.commit(share, refs=[share.msp_id, share.digest])
+        shares = rules.post_shares(tx.command, evidence, opening, tx.call)
+        for share in shares:
+            key = (share.task_id, share.round, share.attempt, share.subject, share.msp_id)
+            await tx.state.require_absent(DecryptionShare, *key)
+        return await tx.commit(shares, refs=[tx.call.caller.msp_id, *(share.digest for share in shares)])
 
     async def Blame(self, ctx: TransactionContext, request: str) -> str:
         """State that another active member's share is wrong."""

@@ -28,6 +28,7 @@ from bfl_chaincode.api.records import (
 )
 from bfl_chaincode.rules import callers
 from bfl_chaincode.rules.callers import Call
+from bfl_chaincode.rules.federation import require_distinct
 from bfl_chaincode.rules.rounds import move, require_phase, require_size
 
 BYTES_PER_SUM_ENTRY = 8
@@ -96,21 +97,18 @@ def _missing(evidence: Evidence, opening: Opening, subject: ShareSubject) -> tup
 
 
 def offer(command: commands.Offer, evidence: Evidence, call: Call) -> ShareOffer:
-    """Take a member's offer to answer: in the first attempt, or after one that has failed (the newest evidence).
+    """Take a member's offer to answer after an attempt that has failed, the newest in evidence.
 
-    The masks are fixed once the set is sealed, so the members add them up while others add and check the sum.
+    It brings a fresh encryption of zero: a second answer to the same ciphertext would leak.
     """
     callers.require_role(call, NodeRole.KEY_HOLDER)
     callers.require_key_member(call, evidence.members)
-    early = (Phase.SEALED, Phase.AGGREGATED) if command.attempt == 1 else ()
-    require_phase(evidence.round, *early, Phase.VERIFIED)
+    require_phase(evidence.round, Phase.VERIFIED)
     if call.caller.msp_id in excluded(evidence):
         raise refusals.MemberExcluded(f"most others blame {call.caller.msp_id}")
-    if command.attempt > 1:
-        previous = [item for item in evidence.openings if item.attempt == command.attempt - 1]
-        if not previous or not has_failed(evidence, previous[0], call.at):
-            raise refusals.AttemptNotDue(f"attempt {command.attempt - 1} has not failed")
-    _require_zero(command)
+    previous = [item for item in evidence.openings if item.attempt == command.attempt - 1]
+    if not previous or not has_failed(evidence, previous[0], call.at):
+        raise refusals.AttemptNotDue(f"attempt {command.attempt - 1} has not failed")
     return ShareOffer(
         task_id=command.task_id,
         round=command.round,
@@ -123,28 +121,19 @@ def offer(command: commands.Offer, evidence: Evidence, call: Call) -> ShareOffer
     )
 
 
-def _require_zero(command: commands.Offer) -> None:
-    """A second answer to the same ciphertext would leak: each attempt adds fresh zeros."""
-    has, has_size = bool(command.zero_digest), bool(command.zero_bytes)
-    if has is not has_size or has is not (command.attempt > 1):
-        raise refusals.ZeroMisplaced(f"attempt {command.attempt}, zero of {command.zero_bytes} bytes")
-
-
 def begin(command: commands.Begin, evidence: Evidence, offers: Sequence[ShareOffer], call: Call) -> Opening:
-    """Choose the active set among those who added the masks up to the same sum, the reliable and early first.
+    """Begin an attempt: the first with the members that are named, a later one with those that its offers make active.
 
-    The aggregate must be on the ledger, for the seed binds it; answers wait until it is verified.
+    Whom to name, the members find out among themselves: who is named and does not answer costs an attempt. The
+    aggregate must be on the ledger, for the seed binds it; answers wait until it is verified.
     """
     task, round_, epoch = evidence.task, evidence.round, evidence.epoch
+    callers.require_role(call, NodeRole.KEY_HOLDER)
     if epoch is None or task.spec.encryption.scheme != THRESHOLD_SCHEME:
         raise refusals.WrongScheme(f"task {command.task_id} has a single key")
+    callers.require_key_member(call, epoch.members)
     require_phase(round_, Phase.AGGREGATED, Phase.VERIFIED)
-    without = excluded(evidence)
-    agreeing = _largest_group([item for item in offers if item.msp_id not in without])
-    if len(agreeing) < epoch.threshold:
-        raise refusals.OffersMissing(f"{len(agreeing)} agree, {epoch.threshold} are needed")
-    ranked = sorted(agreeing, key=lambda item: (_lapses(evidence, item.msp_id), item.offered_at, item.msp_id))
-    members = tuple(sorted(item.msp_id for item in ranked[: epoch.threshold]))
+    members = _named(command, epoch) if command.attempt == 1 else _offered(command, evidence, epoch, offers)
     return Opening(
         task_id=command.task_id,
         round=command.round,
@@ -154,8 +143,34 @@ def begin(command: commands.Begin, evidence: Evidence, offers: Sequence[ShareOff
         seed=seed(command, members, round_.aggregate_digest, call.transaction_id),
         opened_at=call.at,
         deadline_at=call.at + task.spec.schedule.share_seconds * 1000,
-        excluded=without,
+        excluded=excluded(evidence),
     )
+
+
+def _named(command: commands.Begin, epoch: KeyEpoch) -> tuple[str, ...]:
+    require_distinct(command.members, "members")
+    strangers = [name for name in command.members if name not in epoch.members]
+    if strangers or len(command.members) != epoch.threshold:
+        raise refusals.ActiveSetMisnamed(
+            f"{len(command.members)} are named, {epoch.threshold} members of the key are needed"
+        )
+    return tuple(sorted(command.members))
+
+
+def _offered(
+    command: commands.Begin, evidence: Evidence, epoch: KeyEpoch, offers: Sequence[ShareOffer]
+) -> tuple[str, ...]:
+    """Return the active set among those who added the masks up to the same sum, the reliable and early first."""
+    if command.members:
+        raise refusals.ActiveSetMisnamed(
+            f"{', '.join(command.members)} are named for attempt {command.attempt}"
+        )
+    without = excluded(evidence)
+    agreeing = _largest_group([item for item in offers if item.msp_id not in without])
+    if len(agreeing) < epoch.threshold:
+        raise refusals.OffersMissing(f"{len(agreeing)} agree, {epoch.threshold} are needed")
+    ranked = sorted(agreeing, key=lambda item: (_lapses(evidence, item.msp_id), item.offered_at, item.msp_id))
+    return tuple(sorted(item.msp_id for item in ranked[: epoch.threshold]))
 
 
 def seed(command: commands.Begin, members: Sequence[str], aggregate_digest: str, transaction_id: str) -> str:
@@ -191,19 +206,21 @@ def _lapses(evidence: Evidence, member: str) -> int:
     return found
 
 
-def post_share(
-    command: commands.PostShare, evidence: Evidence, opening: Opening, call: Call
-) -> DecryptionShare:
-    """Take an active member's answer while its attempt stands. Its own share is missing, so only time, blame and the
+def post_shares(
+    command: commands.PostShares, evidence: Evidence, opening: Opening, call: Call
+) -> tuple[DecryptionShare, ...]:
+    """Take an active member's answers while its attempt stands. Its own shares are missing, so only time, blame and the
     next attempt can have ended it, and it need not read the others' shares."""
     callers.require_role(call, NodeRole.KEY_HOLDER)
     if call.caller.msp_id not in opening.members:
         raise refusals.NotActive(f"attempt {opening.attempt} is {', '.join(opening.members)}'s")
     require_phase(evidence.round, Phase.VERIFIED)
-    if command.subject not in due(evidence):
-        raise refusals.ShareNotDue(
-            f"a share of the {command.subject} was sent, due is the {', the '.join(due(evidence))}"
-        )
+    require_distinct([share.subject for share in command.shares], "shares")
+    for share in command.shares:
+        if share.subject not in due(evidence):
+            raise refusals.ShareNotDue(
+                f"a share of the {share.subject} was sent, due is the {', the '.join(due(evidence))}"
+            )
     if evidence.openings[-1].attempt != opening.attempt:
         raise refusals.AttemptFailed(
             f"attempt {opening.attempt} ended: attempt {opening.attempt + 1} has begun"
@@ -212,15 +229,18 @@ def post_share(
         raise refusals.AttemptFailed(
             f"it is {call.at}, attempt {opening.attempt} ended at {due_at(evidence, opening)} or by blame"
         )
-    return DecryptionShare(
-        task_id=command.task_id,
-        round=command.round,
-        attempt=command.attempt,
-        subject=command.subject,
-        msp_id=call.caller.msp_id,
-        digest=command.digest,
-        size_bytes=command.size_bytes,
-        posted_at=call.at,
+    return tuple(
+        DecryptionShare(
+            task_id=command.task_id,
+            round=command.round,
+            attempt=command.attempt,
+            subject=share.subject,
+            msp_id=call.caller.msp_id,
+            digest=share.digest,
+            size_bytes=share.size_bytes,
+            posted_at=call.at,
+        )
+        for share in command.shares
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tests.chaincode.refusal_cases import moves
 from tests.chaincode.refusal_cases.moves import NOWHERE, Case
+from tests.chaincode.requests import SHARE
 from tests.chaincode.scenario import KEY_HOLDER, SILOS, TASK, admin, digest, node
 from tests.chaincode.shared_scenario import MEMBERS, SHARE_SECONDS, abort, holder
 
@@ -18,7 +20,8 @@ def _outsider(s: Any) -> Any:
 
 
 def _offer(s: Any, who: Any) -> Any:
-    request = {"attempt": 1, "mask_digest": digest("masks"), "zero_digest": "", "zero_bytes": 0}
+    zero = {"zero_digest": digest("zero"), "zero_bytes": 1}
+    request = {"attempt": 2, "mask_digest": digest("masks"), **zero}
     return s.in_round(who, "opening:Offer", **request)
 
 
@@ -39,16 +42,18 @@ def _release(s: Any, who: Any) -> Any:
 
 def _followed(s: Any) -> Any:
     """The first attempt failed and the second has posted scores."""
-    for name in MEMBERS:
-        s.offer(name)
     s.begin()
     s.late(SHARE_SECONDS)
     for name in MEMBERS:
-        s.offer(name, attempt=2)
+        s.offer(name)
     for name in s.begin(attempt=2)["members"]:
         s.post_share(name, "scores", attempt=2)
     s.post_scores()
     return s.post_share("AlphaMSP", attempt=1)
+
+
+def _misnamed(s: Any, members: tuple[str, ...]) -> Any:
+    return s.begin(members=list(members))
 
 
 def _blamed(s: Any) -> None:
@@ -107,74 +112,83 @@ OPENINGS = [
          lambda s: s.release()),
     Case("round:ReleaseShare", 417, "a sum from the share of a blamed member", "sum answered 1",
          lambda s: [_blamed(s), s.release()]),
-    Case("opening:Offer", 205, "a coordinator", "shared verified 1", lambda s: _offer(s, COORDINATOR)),
-    Case("opening:Offer", 307, "an unknown task", "shared verified 1",
-         lambda s: s.offer("AlphaMSP", task_id=NOWHERE)),
-    Case("opening:Offer", 311, "an unknown round", "shared verified 1",
-         lambda s: s.offer("AlphaMSP", round=2)),
-    Case("opening:Offer", 336, "a second offer", "offered 1", lambda s: s.offer("AlphaMSP")),
-    Case("opening:Offer", 401, "a round whose sum is open", "shared released 1",
-         lambda s: s.offer("AlphaMSP")),
-    Case("opening:Offer", 401, "an aborted round", "offered 1", lambda s: [abort(s), s.offer("AlphaMSP")]),
-    Case("opening:Offer", 401, "a set that is not sealed", "shared running",
-         lambda s: [s.open(), s.offer("AlphaMSP")]),
-    Case("opening:Offer", 401, "a second attempt before the round is verified", "shared sealed 2",
-         lambda s: s.offer("AlphaMSP", 2)),
+    Case("opening:Offer", 205, "a coordinator", "begun 1", lambda s: _offer(s, COORDINATOR)),
+    Case("opening:Offer", 307, "an unknown task", "begun 1", lambda s: s.offer("AlphaMSP", task_id=NOWHERE)),
+    Case("opening:Offer", 311, "an unknown round", "begun 1", lambda s: s.offer("AlphaMSP", round=2)),
+    Case("opening:Offer", 336, "a second offer", "begun 1",
+         lambda s: [s.late(), s.offer("AlphaMSP"), s.offer("AlphaMSP")]),
+    Case("opening:Offer", 401, "a round whose sum is open", "shared released 1", lambda s: s.offer("AlphaMSP")),
+    Case("opening:Offer", 401, "an aborted round", "begun 1", lambda s: [abort(s), s.offer("AlphaMSP")]),
+    Case("opening:Offer", 401, "a round that is not verified", "shared sealed 2", lambda s: s.offer("AlphaMSP")),
+    Case("opening:Offer", 416, "a first attempt", "begun 1", lambda s: s.offer("AlphaMSP", 1)),
     Case("opening:Offer", 416, "a second attempt while the first stands", "begun 1",
-         lambda s: s.offer("AlphaMSP", 2)),
+         lambda s: s.offer("AlphaMSP")),
     Case("opening:Offer", 416, "a second attempt that follows no first", "shared verified 1",
-         lambda s: s.offer("AlphaMSP", 2)),
+         lambda s: s.offer("AlphaMSP")),
     Case("opening:Offer", 416, "a second attempt when all answered in time", "sum answered 1",
-         lambda s: [s.late(), s.offer("AlphaMSP", 2)]),
+         lambda s: [s.late(), s.offer("AlphaMSP")]),
     Case("opening:Offer", 416, "a third attempt after the first", "begun 1",
          lambda s: [s.late(), s.offer("AlphaMSP", 3)]),
-    Case("opening:Offer", 521, "an organization that holds no share", "shared verified 1",
+    Case("opening:Offer", 521, "an organization that holds no share", "begun 1",
          lambda s: _offer(s, _outsider(s))),
     Case("opening:Offer", 521, "a single key", "verified 1",
-         _single("opening:Offer", mask_digest=digest("masks"), zero_digest="", zero_bytes=0)),
-    Case("opening:Offer", 525, "a zero in the first attempt", "shared verified 1",
-         lambda s: s.offer("AlphaMSP", zero_digest=digest("zero"), zero_bytes=700)),
-    Case("opening:Offer", 525, "a size without a zero", "shared verified 1",
-         lambda s: s.offer("AlphaMSP", zero_bytes=700)),
-    Case("opening:Offer", 525, "a second attempt without a fresh zero", "begun 1",
-         lambda s: [s.late(), s.offer("AlphaMSP", 2, zero_digest="", zero_bytes=0)]),
+         _single("opening:Offer", mask_digest=digest("masks"), zero_digest=digest("zero"), zero_bytes=1)),
     Case("opening:Offer", 527, "a member that most others blame", "sum answered 1",
-         lambda s: [_blamed(s), s.offer("BetaMSP", 2)]),
-    Case("opening:Begin", 307, "an unknown task", "offered 1", lambda s: s.begin(task_id=NOWHERE)),
-    Case("opening:Begin", 311, "an unknown round", "offered 1", lambda s: s.begin(round=2)),
+         lambda s: [_blamed(s), s.offer("BetaMSP")]),
+    Case("opening:Begin", 205, "a coordinator", "shared verified 1",
+         lambda s: s.in_round(COORDINATOR, "opening:Begin", attempt=1, members=list(MEMBERS[:3]))),
+    Case("opening:Begin", 307, "an unknown task", "shared verified 1", lambda s: s.begin(task_id=NOWHERE)),
+    Case("opening:Begin", 311, "an unknown round", "shared verified 1", lambda s: s.begin(round=2)),
     Case("opening:Begin", 338, "a second beginning", "begun 1", lambda s: s.begin()),
-    Case("opening:Begin", 401, "an aborted round", "offered 1", lambda s: [abort(s), s.begin()]),
-    Case("opening:Begin", 401, "a round without an aggregate", "shared sealed 2",
-         lambda s: [*[s.offer(name) for name in MEMBERS], s.begin()]),
+    Case("opening:Begin", 401, "an aborted round", "shared verified 1", lambda s: [abort(s), s.begin()]),
+    Case("opening:Begin", 401, "a round without an aggregate", "shared sealed 2", lambda s: s.begin()),
     Case("opening:Begin", 518, "a single key", "verified 1", _single("opening:Begin")),
-    Case("opening:Begin", 526, "too few offers", "shared verified 1",
-         lambda s: [s.offer("AlphaMSP"), s.offer("BetaMSP"), s.begin()]),
-    Case("opening:Begin", 526, "offers that do not agree", "shared verified 1",
-         lambda s: [*[s.offer(name, mask_digest=digest(name)) for name in MEMBERS], s.begin()]),
+    Case("opening:Begin", 521, "an organization that holds no share", "shared verified 1",
+         lambda s: s.in_round(_outsider(s), "opening:Begin", attempt=1, members=list(MEMBERS[:3]))),
+    *[Case("opening:Begin", 525, what, "shared verified 1", partial(_misnamed, members=members))
+      for what, members in {
+          "a first attempt that names nobody": (),
+          "a first attempt that names too few": MEMBERS[:2],
+          "a first attempt that names too many": MEMBERS[:4],
+          "a first attempt that names a stranger": (*MEMBERS[:2], "ZetaMSP"),
+      }.items()],
+    Case("opening:Begin", 115, "a first attempt that names one twice", "shared verified 1",
+         partial(_misnamed, members=(*MEMBERS[:2], MEMBERS[0]))),
+    Case("opening:Begin", 525, "a second attempt that names its members", "begun 1",
+         lambda s: [s.late(), *[s.offer(name) for name in MEMBERS], s.begin(2, members=list(MEMBERS[:3]))]),
+    Case("opening:Begin", 526, "too few offers", "begun 1",
+         lambda s: [s.late(), s.offer("AlphaMSP"), s.offer("BetaMSP"), s.begin(2)]),
+    Case("opening:Begin", 526, "offers that do not agree", "begun 1",
+         lambda s: [s.late(), *[s.offer(name, mask_digest=digest(name)) for name in MEMBERS], s.begin(2)]),
     Case("opening:Begin", 526, "an attempt that nobody offers for", "begun 1", lambda s: s.begin(2)),
-    Case("opening:PostShare", 205, "a coordinator", "begun 1",
-         lambda s: s.in_round(COORDINATOR, "opening:PostShare", attempt=1, subject="sum",
-             digest=digest("share"), size_bytes=1)),
-    Case("opening:PostShare", 307, "an unknown task", "begun 1",
+    Case("opening:PostShares", 205, "a coordinator", "begun 1",
+         lambda s: s.in_round(COORDINATOR, "opening:PostShares", attempt=1, shares=[SHARE])),
+    Case("opening:PostShares", 115, "two shares of the sum", "begun 1",
+         lambda s: s.post_shares("AlphaMSP", "sum", "sum")),
+    Case("opening:PostShares", 339, "a second share beside a first", "begun 2",
+         lambda s: [s.post_share("AlphaMSP", "scores"), s.post_shares("AlphaMSP", "scores", "sum")]),
+    Case("opening:PostShares", 529, "a share of the sum beside one of scores that are posted", "shared scored 2",
+         lambda s: s.post_shares("AlphaMSP", "sum", "scores")),
+    Case("opening:PostShares", 307, "an unknown task", "begun 1",
          lambda s: s.post_share("AlphaMSP", task_id=NOWHERE)),
-    Case("opening:PostShare", 311, "an unknown round", "begun 1", lambda s: s.post_share("AlphaMSP", round=2)),
-    Case("opening:PostShare", 337, "an attempt that nobody began", "offered 1",
+    Case("opening:PostShares", 311, "an unknown round", "begun 1", lambda s: s.post_share("AlphaMSP", round=2)),
+    Case("opening:PostShares", 337, "an attempt that nobody began", "shared verified 1",
          lambda s: s.post_share("AlphaMSP")),
-    Case("opening:PostShare", 339, "a second share", "sum answered 1", lambda s: s.post_share("AlphaMSP")),
-    Case("opening:PostShare", 401, "an aborted round", "begun 1",
+    Case("opening:PostShares", 339, "a second share", "sum answered 1", lambda s: s.post_share("AlphaMSP")),
+    Case("opening:PostShares", 401, "an aborted round", "begun 1",
          lambda s: [abort(s), s.post_share("AlphaMSP")]),
-    Case("opening:PostShare", 401, "an aggregate that is not verified", "shared sealed 2",
-         lambda s: [*[s.offer(name) for name in MEMBERS], s.propose(), s.begin(), s.post_share("AlphaMSP")]),
-    Case("opening:PostShare", 417, "a late share", "begun 1",
+    Case("opening:PostShares", 401, "an aggregate that is not verified", "shared sealed 2",
+         lambda s: [s.propose(), s.begin(), s.post_share("AlphaMSP")]),
+    Case("opening:PostShares", 417, "a late share", "begun 1",
          lambda s: [s.late(SHARE_SECONDS), s.post_share("AlphaMSP")]),
-    Case("opening:PostShare", 417, "an attempt with a blamed member", "begun 1",
+    Case("opening:PostShares", 417, "an attempt with a blamed member", "begun 1",
          lambda s: [s.post_share("BetaMSP"), _blamed(s), s.post_share("AlphaMSP")]),
-    Case("opening:PostShare", 417, "an attempt that another has followed", "shared verified 2", _followed),
-    Case("opening:PostShare", 528, "a member that is not active", "begun 1",
+    Case("opening:PostShares", 417, "an attempt that another has followed", "shared verified 2", _followed),
+    Case("opening:PostShares", 528, "a member that is not active", "begun 1",
          lambda s: s.post_share("GammaMSP")),
-    Case("opening:PostShare", 529, "a share of scores in a round without direction", "begun 1",
+    Case("opening:PostShares", 529, "a share of scores in a round without direction", "begun 1",
          lambda s: s.post_share("AlphaMSP", "scores")),
-    Case("opening:PostShare", 529, "a share of scores that are posted", "shared scored 2",
+    Case("opening:PostShares", 529, "a share of scores that are posted", "shared scored 2",
          lambda s: s.post_share("AlphaMSP", "scores")),
     Case("opening:Blame", 205, "an administrator", "sum answered 1", lambda s: _blame(s, admin("AlphaMSP"))),
     Case("opening:Blame", 307, "an unknown task", "sum answered 1",

@@ -290,11 +290,12 @@ class HonestRun:
         """Change fields of the records of this kind in a transaction's writes."""
         self.rewrite(transaction, kind, lambda record: replace(record, **changes), which)
 
-    def reask(self, transaction: str, which: int = -1, **changes: Any) -> None:
-        """Change what the sender of a transaction asked for."""
+    def reask(self, transaction: str, which: int = -1, first_of: str = "", **changes: Any) -> None:
+        """Change what the sender of a transaction asked for, or the first of what it lists under `first_of`."""
         found = [i for i, one in enumerate(self.ledger.committed) if one.proposal.name == transaction][which]
         simulation = self.ledger.committed[found]
-        request = {**json.loads(simulation.proposal.arguments[0]), **changes}
+        request = json.loads(simulation.proposal.arguments[0])
+        (request[first_of][0] if first_of else request).update(changes)
         proposal = replace(simulation.proposal, arguments=(json.dumps(request),))
         self.ledger.committed[found] = replace(simulation, proposal=proposal)
 

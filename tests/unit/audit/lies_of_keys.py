@@ -76,7 +76,7 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         "may not send",
     ),
     "a verifier who answers": (
-        sender("opening:PostShare", node("AlphaMSP", "verifier")),
+        sender("opening:PostShares", node("AlphaMSP", "verifier")),
         Check.AUTHORITY,
         "may not send",
     ),

@@ -61,7 +61,7 @@ def blame(accuser: str, against: str, tried: int = 2) -> Lie:
 def written_share(subject: ShareSubject, msp_id: str) -> Lie:
     """Have one more member answer in the first attempt of round 3."""
     make = lambda _: DecryptionShare(TASK, 3, 1, subject, msp_id, FOREIGN, 9, 0)  # noqa: E731
-    return written("opening:PostShare", make, 4)
+    return written("opening:PostShares", make, 4)
 
 
 def each(lie: Callable[[int], Lie], *which: int) -> Lie:
@@ -99,7 +99,7 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
     ),
     # offers
     "an offer before the set was sealed": (
-        delayed("opening:Offer", "round:CommitUpdate", 4),
+        delayed("opening:Offer", "round:CommitUpdate", 0),
         Check.OPENINGS,
         "came while it was COLLECTING",
     ),
@@ -109,55 +109,75 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         "came while it was AGGREGATED",
     ),
     "an offer for another member": (
-        sender("opening:Offer", holder("BetaMSP"), 4),
+        sender("opening:Offer", holder("BetaMSP"), 0),
         Check.OPENINGS,
-        "the offer of AlphaMSP in attempt 1 of round 3 of task cancer was signed by BetaMSP",
+        "the offer of AlphaMSP in attempt 2 of round 3 of task cancer was signed by BetaMSP",
     ),
     "an offer of who holds no share of the round's key": (
-        forged("opening:Offer", ShareOffer, holder("EpsilonMSP"), 0, msp_id="EpsilonMSP"),
+        forged("opening:Offer", ShareOffer, holder("OmegaMSP"), 0, msp_id="OmegaMSP"),
         Check.OPENINGS,
         "holds no share of the round's key",
     ),
     "an offer for a second attempt while the first stands": (
-        at_moment("opening:Offer", -80_000, 9),
+        at_moment("opening:Offer", -80_000, 0),
         Check.OPENINGS,
         "came while the attempt before had not failed",
     ),
     "an offer for a third attempt without a second": (
-        forged("opening:Offer", ShareOffer, holder("AlphaMSP"), 13, msp_id="AlphaMSP", attempt=4),
+        forged("opening:Offer", ShareOffer, holder("AlphaMSP"), 4, msp_id="AlphaMSP", attempt=4),
         Check.OPENINGS,
         "came while the attempt before had not failed",
     ),
     "a second attempt without zeros": (
         alter("opening:Offer", ShareOffer, zero_digest="", zero_bytes=0),
         Check.OPENINGS,
-        "or none in a later one",
+        "brings no zero",
     ),
-    "a zero in the first attempt": (
-        alter("opening:Offer", ShareOffer, 0, zero_digest=FOREIGN, zero_bytes=9),
+    "an offer for a first attempt": (
+        forged("opening:Offer", ShareOffer, holder("AlphaMSP"), 0, attempt=1),
         Check.OPENINGS,
-        "has a zero in the first attempt",
+        "came while the attempt before had not failed",
     ),
     "a zero without a length": (
         alter("opening:Offer", ShareOffer, zero_bytes=0),
         Check.OPENINGS,
-        "or none in a later one",
+        "brings no zero",
     ),
     "an offer of whom most others blame": (
         all_of(
             forged("opening:Blame", Blame, holder("GammaMSP"), against="AlphaMSP", attempt=1),
             blame("BetaMSP", "AlphaMSP", 1),
             blame("DeltaMSP", "AlphaMSP", 1),
-            delayed("opening:Blame", "opening:PostShare", -1, 4),
+            delayed("opening:Blame", "opening:PostShares", -1, 4),
         ),
         Check.OPENINGS,
         "the offer of AlphaMSP in attempt 2 of round 3 of task cancer came although most others blame it",
     ),
     # attempts
-    "an active set by hand": (
-        alter("opening:Begin", Opening, 1, members=("AlphaMSP", "DeltaMSP", "GammaMSP")),
+    "a first active set with a stranger": (
+        alter("opening:Begin", Opening, 1, members=("AlphaMSP", "DeltaMSP", "OmegaMSP")),
         Check.OPENINGS,
-        "its offers make AlphaMSP, BetaMSP, DeltaMSP active",
+        "was begun with AlphaMSP, DeltaMSP, OmegaMSP; 3 of the key's members must answer",
+    ),
+    "a first active set below the threshold": (
+        alter("opening:Begin", Opening, 1, members=("AlphaMSP", "DeltaMSP")),
+        Check.OPENINGS,
+        "3 of the key's members must answer",
+    ),
+    "a first active set above the threshold": (
+        alter("opening:Begin", Opening, 1, members=MEMBERS[:4]),
+        Check.OPENINGS,
+        "3 of the key's members must answer",
+    ),
+    "a first active set with one twice": (
+        alter("opening:Begin", Opening, 1, members=("AlphaMSP", "BetaMSP", "BetaMSP")),
+        Check.OPENINGS,
+        "3 of the key's members must answer",
+    ),
+    "a first active set that nobody named": (
+        alter("opening:Begin", Opening, 1, members=("AlphaMSP", "DeltaMSP", "GammaMSP")),
+        Check.REQUESTS,
+        "members is not the one that was asked for",
     ),
     "an active set that passes over a lapse": (
         alter("opening:Begin", Opening, 2, members=("AlphaMSP", "BetaMSP", "DeltaMSP")),
@@ -175,29 +195,32 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         "its offers make",
     ),
     "an active set with one that did not offer": (
-        dropped("opening:Offer", 1),
+        dropped("opening:Offer", 2),
         Check.OPENINGS,
-        "its offers make AlphaMSP, DeltaMSP, GammaMSP active",
+        "its offers make AlphaMSP, EpsilonMSP, GammaMSP active",
     ),
     "an active set that does not agree": (
-        alter("opening:Offer", ShareOffer, 4, mask_digest=FOREIGN),
+        alter("opening:Offer", ShareOffer, 0, mask_digest=FOREIGN),
         Check.OPENINGS,
-        "its offers make BetaMSP, DeltaMSP, EpsilonMSP active",
+        "its offers make DeltaMSP, EpsilonMSP, GammaMSP active",
     ),
     "an attempt without enough offers": (
-        each(lambda which: dropped("opening:Offer", which), 1, 2),
+        each(lambda which: dropped("opening:Offer", which), 0, 1, 2),
         Check.OPENINGS,
         "without enough offers that agree",
     ),
     "an attempt whose offers do not agree": (
-        each(lambda which: alter("opening:Offer", ShareOffer, which, mask_digest=FOREIGN), 0, 1),
+        all_of(
+            each(lambda which: alter("opening:Offer", ShareOffer, which, mask_digest=FOREIGN), 0, 1),
+            dropped("opening:Offer", 2),
+        ),
         Check.OPENINGS,
         "without enough offers that agree",
     ),
     "an offer that came earlier than it says": (
-        alter("opening:Offer", ShareOffer, 8, offered_at=1),
+        alter("opening:Offer", ShareOffer, 4, offered_at=1),
         Check.OPENINGS,
-        "its offers make AlphaMSP, BetaMSP, GammaMSP active",
+        "its offers make AlphaMSP, DeltaMSP, GammaMSP active",
     ),
     "a second attempt without a reason": (
         alter("opening:Begin", Opening, 1, deadline_at=10**15),
@@ -245,23 +268,23 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
     ),
     # shares
     "a share of a member that is not active": (
-        forged("opening:PostShare", DecryptionShare, holder("GammaMSP"), msp_id="GammaMSP"),
+        forged("opening:PostShares", DecryptionShare, holder("GammaMSP"), msp_id="GammaMSP"),
         Check.OPENINGS,
         "is from outside the active set",
     ),
     "a share of an organization that has none": (
-        forged("opening:PostShare", DecryptionShare, holder("EpsilonMSP"), 0, msp_id="EpsilonMSP"),
+        forged("opening:PostShares", DecryptionShare, holder("EpsilonMSP"), 0, msp_id="EpsilonMSP"),
         Check.OPENINGS,
         "holds no share of the round's key",
     ),
     "a share for another member": (
-        sender("opening:PostShare", holder("GammaMSP")),
+        sender("opening:PostShares", holder("GammaMSP")),
         Check.OPENINGS,
         "was signed by GammaMSP",
     ),
     "a second answer of the same member": (
         written(
-            "opening:PostShare",
+            "opening:PostShares",
             lambda _: DecryptionShare(TASK, 1, 1, ShareSubject.SUM, "AlphaMSP", FOREIGN, 9, 0),
             1,
         ),
@@ -269,32 +292,32 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         "a DecryptionShare is written once",
     ),
     "a share in an attempt that was never begun": (
-        forged("opening:PostShare", DecryptionShare, holder("EpsilonMSP"), attempt=3),
+        forged("opening:PostShares", DecryptionShare, holder("EpsilonMSP"), attempt=3),
         Check.OPENINGS,
         "answers an attempt that was never begun",
     ),
     "a share for scores that are posted": (
-        delayed("opening:PostShare", "round:PostScores", 7),
+        delayed("opening:PostShares", "round:PostScores", 7),
         Check.OPENINGS,
         "is for the scores, which were not due",
     ),
     "a share for scores where there is no direction": (
-        forged("opening:PostShare", DecryptionShare, holder("DeltaMSP"), 2, subject=ShareSubject.SCORES),
+        forged("opening:PostShares", DecryptionShare, holder("DeltaMSP"), 2, subject=ShareSubject.SCORES),
         Check.OPENINGS,
         "is for the scores, which were not due",
     ),
     "a share after its time": (
-        at_moment("opening:PostShare", LATE, 4),
+        at_moment("opening:PostShares", LATE, 4),
         Check.OPENINGS,
         "came when the attempt had failed: BetaMSP, DeltaMSP",
     ),
     "a share of an attempt that another had followed": (
-        delayed("opening:PostShare", "opening:Begin", 4),
+        delayed("opening:PostShares", "opening:Begin", 4),
         Check.OPENINGS,
         "came after another attempt had begun",
     ),
     "a share before the aggregate was verified": (
-        delayed("opening:PostShare", "round:ProposeAggregate", 3),
+        delayed("opening:PostShares", "round:ProposeAggregate", 3),
         Check.OPENINGS,
         "came while it was AGGREGATED",
     ),
@@ -316,12 +339,12 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
     ),
     # results
     "scores without a share of each active member": (
-        dropped("opening:PostShare", 7),
+        dropped("opening:PostShares", 7),
         Check.OPENINGS,
         "the scores of round 3 of task cancer was posted without the share of EpsilonMSP",
     ),
     "a sum without a share of each active member": (
-        dropped("opening:PostShare"),
+        dropped("opening:PostShares"),
         Check.OPENINGS,
         "the sum of round 3 of task cancer was posted without the share of EpsilonMSP",
     ),

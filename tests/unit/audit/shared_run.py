@@ -120,21 +120,26 @@ class SharedRun(HonestRun):
 
     def opened(self, members: tuple[str, ...], aggregate: bytes) -> Any:
         masks = self.masks(members)
-        self.offer(1, masks)
+        self.begin_opening()
         if self.direction is not None:
             self._stall(masks)
             self.now += SHARE_SECONDS * 1000
-            self.offer(2, masks)
+            self.offer(masks)
         return self.answered(aggregate, members, masks)
 
-    def offer(self, attempt: int, masks: dict[str, Path]) -> None:
-        """Have everybody offer, and begin."""
+    def begin_opening(self) -> None:
+        """Begin the first attempt."""
+        members = list(self.members[self.epoch][:THRESHOLD])
+        self.attempt = self.in_round(holder("GammaMSP"), "opening:Begin", attempt=1, members=members)
+
+    def offer(self, masks: dict[str, Path]) -> None:
+        """Have everybody offer, and begin the second attempt."""
         digest = self.scheme.masks_digest(list(masks.values()), ())
         for name in self.members[self.epoch]:
-            zero = self.zero(attempt, name) if attempt > 1 else b""
-            request = {"zero_digest": self.put(zero) if zero else "", "zero_bytes": len(zero)}
-            self.in_round(holder(name), "opening:Offer", attempt=attempt, mask_digest=digest, **request)
-        self.attempt = self.in_round(holder("GammaMSP"), "opening:Begin", attempt=attempt)
+            zero = self.zero(2, name)
+            request = {"zero_digest": self.put(zero), "zero_bytes": len(zero)}
+            self.in_round(holder(name), "opening:Offer", attempt=2, mask_digest=digest, **request)
+        self.attempt = self.in_round(holder("GammaMSP"), "opening:Begin", attempt=2)
 
     def zero(self, attempt: int, name: str) -> bytes:
         zero: bytes = self.scheme.zero(self._terms(attempt, (), ""), name, self.spec.model.parameter_count)
@@ -162,7 +167,7 @@ class SharedRun(HonestRun):
     def post(self, name: str, subject: ShareSubject, share: bytes) -> Path:
         """Post one answer and return its blob."""
         answer = {"subject": subject.value, "digest": self.put(share), "size_bytes": len(share)}
-        self.in_round(holder(name), "opening:PostShare", attempt=self.attempt["attempt"], **answer)
+        self.in_round(holder(name), "opening:PostShares", attempt=self.attempt["attempt"], shares=[answer])
         return self.path(sha256(share))
 
     def _stall(self, masks: dict[str, Path]) -> None:

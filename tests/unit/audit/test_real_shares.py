@@ -62,8 +62,8 @@ def encrypted(truth: SharedRun) -> HonestRun:
 def _swap_share(run: HonestRun, which: int, data: bytes) -> None:
     """Have the ledger name another share than was posted, everywhere."""
     changes = {"digest": run.put(data), "size_bytes": len(data)}
-    run.alter("opening:PostShare", DecryptionShare, which, **changes)
-    run.reask("opening:PostShare", which, **changes)
+    run.alter("opening:PostShares", DecryptionShare, which, **changes)
+    run.reask("opening:PostShares", which, "shares", **changes)
 
 
 def _share(run: HonestRun, attempt: int, subject: ShareSubject) -> bytes:

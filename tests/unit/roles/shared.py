@@ -90,9 +90,8 @@ def directed(**changes: object) -> RoundView:
     return shared(verified(direction_digest=digest("direction")), **changes)
 
 
-def offer(msp_id: str, attempt: int = 1, at: int = OPENED_AT, masks: str = MASKS) -> ShareOffer:
-    zero = digest(f"zero of {msp_id} {attempt}") if attempt > 1 else ""
-    return ShareOffer(TASK, 1, attempt, msp_id, masks, zero, 300 if zero else 0, at)
+def offer(msp_id: str, attempt: int = 2, at: int = OPENED_AT, masks: str = MASKS) -> ShareOffer:
+    return ShareOffer(TASK, 1, attempt, msp_id, masks, digest(f"zero of {msp_id} {attempt}"), 300, at)
 
 
 def opening(*members: str, attempt: int = 1, at: int = OPENED_AT) -> Opening:

@@ -221,8 +221,14 @@ def test_a_changed_byte_is_refused(scene: Scene, aggregator: ANode) -> None:
     data = scene.ciphertext("a-1")
     stated = committed(scene, data).updates[0].digest
     changed = data[:-1] + bytes([data[-1] ^ 1])
-    with pytest.raises(MalformedInput, match="has digest"):
+    with pytest.raises(MalformedInput):
         accept(aggregator, changed, stated)
+
+
+def test_another_encryption_than_the_committed_one_is_refused(scene: Scene, aggregator: ANode) -> None:
+    stated = committed(scene, scene.ciphertext("a-1")).updates[0].digest
+    with pytest.raises(MalformedInput, match="has digest"):
+        accept(aggregator, scene.ciphertext("a-1"), stated)
 
 
 def test_the_digest_of_other_bytes_is_refused_even_if_they_match(scene: Scene, aggregator: ANode) -> None:

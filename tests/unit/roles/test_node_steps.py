@@ -119,11 +119,15 @@ def test_a_receipt_waits_until_the_bytes_are_stored(scene: Scene) -> None:
     assert [name for name, _ in scene.ledger.submitted] == ["round:AcknowledgeUploads"]
 
 
-def test_an_accepted_upload_that_is_never_stored_gets_no_receipt(scene: Scene) -> None:
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_an_accepted_upload_that_is_never_stored_gets_no_receipt(scene: Scene, is_checked: bool) -> None:
     holder = Holder(scene, AGGREGATOR, NodeRole.AGGREGATOR)
     seen = holder.hold(a_1=scene.ciphertext("a-1"))
-    holder.node.blobs.lose(seen.updates[0].digest)
-    holder.node.checks.note_arrival(seen.updates[0].digest)
+    update = seen.updates[0]
+    if is_checked:
+        asyncio.run(holder.node.checks.check(seen, update, holder.node.blobs.path(update.digest)))
+    holder.node.blobs.lose(update.digest)
+    holder.node.checks.note_arrival(update.digest)
 
     async def story() -> None:
         action = Acknowledge(TASK, 1, "a-1", seen.updates[0].digest)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bfl_chaincode.api.records import Phase, RoundView, ScoreSheet, ShareSubject
+from bfl_chaincode.api.records import Phase, RoundView, ScoreSheet, ShareOffer, ShareSubject
 from bfl_fabric.errors import KeyHolderRefused
 from bfl_fabric.roles import attempts
 from bfl_fabric.roles.actions import Action, of_round
@@ -14,8 +14,8 @@ from bfl_fabric.roles.ceremony import GRACE_MS
 from bfl_fabric.roles.openable import KeyHolderState, verify_openable
 from bfl_fabric.roles.turns import (
     GATHER_GRACE_MS,
-    OFFER_GRACE_MS,
     Answer,
+    Begin,
     Combine,
     GatherShares,
     GetReady,
@@ -51,7 +51,7 @@ def step(
     return due(view, OpeningState(msp_id, now_ms, held))
 
 
-def begin(view: RoundView, attempt: int = 1) -> list[Action]:
+def begin(view: RoundView, attempt: int) -> list[Action]:
     return [of_round("opening:Begin", view, attempt=attempt)]
 
 
@@ -70,60 +70,59 @@ def test_as_many_as_must_answer_get_ready_once_the_set_is_sealed() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.AGGREGATED, Phase.VERIFIED])
-def test_as_many_as_must_answer_offer_once_the_aggregate_is_proposed_and_the_others_later(
-    phase: Phase,
-) -> None:
+def test_once_the_aggregate_is_proposed_the_first_begins_or_another_a_while_later(phase: Phase) -> None:
     view = shared(aggregated(phase))
-    assert step(view, FIRST) == [Offer(TASK, 1, 1)]
-    assert step(view, SECOND) == [Offer(TASK, 1, 1)]
-    assert step(view, THIRD) == []
-    later = [Offer(TASK, 1, 1)] if phase is Phase.VERIFIED else []
-    assert step(view, THIRD, OPENED_AT + OFFER_GRACE_MS) == later
+    assert step(view, FIRST) == [Begin(TASK, 1, 1)]
+    assert step(view, SECOND) == step(view, THIRD, OPENED_AT + GRACE_MS) == []
+    assert step(view, SECOND, OPENED_AT + GRACE_MS) == [Begin(TASK, 1, 1)]
+    assert step(view, THIRD, OPENED_AT + 2 * GRACE_MS) == [Begin(TASK, 1, 1)]
 
 
 @pytest.mark.parametrize("view", [collecting(), aggregated(Phase.ABORTED), verified()], ids=str)
-def test_nothing_is_offered_for_a_round_that_is_not_sealed_or_has_a_single_key(view: RoundView) -> None:
+def test_nothing_is_begun_for_a_round_that_is_not_sealed_or_has_a_single_key(view: RoundView) -> None:
     seen = view if view.round and view.round.phase is Phase.VERIFIED else shared(view)
     assert step(seen) == []
 
 
-def test_an_organization_without_a_share_offers_nothing() -> None:
+def test_an_organization_without_a_share_begins_nothing() -> None:
     assert step(openable(), "StrangerMSP") == []
 
 
-def test_an_attempt_begins_when_enough_members_offer_the_same_sum_of_masks() -> None:
-    assert step(openable(offers=(offer(FIRST),))) == []
-    both = openable(offers=(offer(FIRST), offer(SECOND, at=OPENED_AT + 1)))
-    assert step(both, FIRST, OPENED_AT + 1) == begin(both)
-    assert step(both, SECOND, OPENED_AT + 1) == []
-    assert step(both, SECOND, OPENED_AT + 1 + GRACE_MS) == begin(both)
+def test_an_attempt_that_has_begun_waits_until_the_round_is_verified() -> None:
+    begun = shared(aggregated(), openings=(opening(FIRST, SECOND),))
+    assert step(begun, FIRST, LATE) == step(begun, THIRD, LATE) == []
 
 
-def test_an_attempt_begins_once_the_aggregate_is_on_the_ledger_and_waits_until_it_is_verified() -> None:
-    offers = (offer(FIRST), offer(SECOND))
-    proposed = shared(aggregated(), offers=offers)
-    assert step(proposed) == begin(proposed)
-    begun = replace(proposed, openings=(opening(FIRST, SECOND),))
-    assert step(begun, FIRST, LATE) == []
+def failed(*offers: ShareOffer) -> RoundView:
+    """A round whose first attempt is late at LATE, with offers for the second."""
+    return openable(openings=(opening(FIRST, SECOND),), offers=offers)
+
+
+def test_a_later_attempt_begins_when_enough_members_offer_the_same_sum_of_masks() -> None:
+    assert step(failed(offer(FIRST, 2)), FIRST, LATE) == []
+    both = failed(offer(FIRST, 2, at=LATE), offer(SECOND, 2, at=LATE + 1))
+    assert step(both, FIRST, LATE + 1) == begin(both, 2)
+    assert step(both, SECOND, LATE + 1) == []
+    assert step(both, SECOND, LATE + 1 + GRACE_MS) == begin(both, 2)
 
 
 def test_offers_of_different_sums_begin_nothing() -> None:
-    torn = openable(offers=(offer(FIRST), offer(SECOND, masks=digest("other masks"))))
+    torn = failed(offer(FIRST, 2), offer(SECOND, 2, masks=digest("other masks")))
     assert step(torn, FIRST, LATE) == []
 
 
 def test_who_is_in_the_active_set_answers_and_nobody_else() -> None:
     begun = openable(openings=(opening(FIRST, SECOND),))
-    assert step(begun, FIRST) == [Answer(TASK, 1, 1, SUM)]
-    assert step(begun, SECOND) == [Answer(TASK, 1, 1, SUM)]
+    assert step(begun, FIRST) == [Answer(TASK, 1, 1)]
+    assert step(begun, SECOND) == [Answer(TASK, 1, 1)]
     assert step(begun, THIRD) == []
 
 
 def test_with_a_direction_scores_and_sum_are_answered_together() -> None:
     begun = directed(openings=(opening(FIRST, SECOND),))
-    assert step(begun) == [Answer(TASK, 1, 1, SCORES), Answer(TASK, 1, 1, SUM)]
+    assert step(begun) == [Answer(TASK, 1, 1)]
     scored = replace(begun, scores=ScoreSheet(TASK, 1, digest("direction"), (), OPENED_AT))
-    assert step(scored) == [Answer(TASK, 1, 1, SUM)]
+    assert step(scored) == [Answer(TASK, 1, 1)]
 
 
 def test_the_scores_are_combined_before_the_sum() -> None:
@@ -131,7 +130,7 @@ def test_the_scores_are_combined_before_the_sum() -> None:
     answered = directed(openings=(opening(FIRST, SECOND),), shares=answers)
     assert step(answered) == [Combine(TASK, 1, 1, SCORES)]
     without_sums = replace(answered, shares=tuple(one for one in answers if one.subject is SCORES))
-    assert step(without_sums) == [Answer(TASK, 1, 1, SUM), Combine(TASK, 1, 1, SCORES)]
+    assert step(without_sums) == [Answer(TASK, 1, 1), Combine(TASK, 1, 1, SCORES)]
     scored = replace(answered, scores=ScoreSheet(TASK, 1, digest("direction"), (), OPENED_AT))
     assert step(scored) == [Combine(TASK, 1, 1, SUM)]
 
@@ -165,18 +164,17 @@ def test_nothing_is_combined_before_everybody_has_answered() -> None:
 
 def test_a_share_for_another_subject_or_attempt_does_not_count() -> None:
     others = (answer(FIRST, SCORES), answer(FIRST, SUM, attempt=2), answer(SECOND))
-    assert step(openable(openings=(opening(FIRST, SECOND),), shares=others)) == [Answer(TASK, 1, 1, SUM)]
+    assert step(openable(openings=(opening(FIRST, SECOND),), shares=others)) == [Answer(TASK, 1, 1)]
 
 
 HEARD = {
     "round:Seal": (FIRST, SECOND),
-    "opening:Offer": (FIRST,),
-    "round:ProposeAggregate": (FIRST, SECOND),
-    "opening:Begin": (FIRST, SECOND),
+    "round:ProposeAggregate": (FIRST,),
     "round:ConfirmAggregate": (FIRST, SECOND),
-    "opening:PostShare": (FIRST, SECOND),
+    "opening:PostShares": (FIRST, SECOND),
     "round:PostScores": (FIRST, SECOND),
     "round:ReleaseShare": (),
+    "opening:Offer": (FIRST, SECOND, THIRD),
     "opening:Blame": (FIRST, SECOND, THIRD),
     "round:Open": (FIRST, SECOND, THIRD),
 }
@@ -190,14 +188,17 @@ def test_a_step_of_the_first_attempt_concerns_whom_it_moves(name: str) -> None:
     )
 
 
-def test_who_helps_out_and_everybody_after_a_failure_hears_everything() -> None:
-    offered = openable(offers=(offer(THIRD),))
-    assert concerns(offered, THIRD, "opening:Begin")
+def test_who_is_active_in_place_of_another_hears_what_moves_it() -> None:
     helping = openable(openings=(opening(SECOND, THIRD),))
-    assert concerns(helping, THIRD, "opening:PostShare")
-    assert not concerns(helping, FIRST, "opening:Begin")
-    again = replace(helping, openings=(*helping.openings, opening(FIRST, SECOND, attempt=2)))
+    assert concerns(helping, THIRD, "round:ConfirmAggregate")
+    assert concerns(helping, THIRD, "opening:PostShares")
+    assert not concerns(helping, FIRST, "round:ConfirmAggregate")
+
+
+def test_everybody_hears_everything_after_a_failure() -> None:
+    again = openable(openings=(opening(SECOND, THIRD), opening(FIRST, SECOND, attempt=2)))
     assert concerns(again, FIRST, "round:ReleaseShare")
+    assert concerns(failed(offer(THIRD, 2)), FIRST, "round:ReleaseShare")
 
 
 # --- attempts that fail -------------------------------------------------------------------------
@@ -253,7 +254,7 @@ def test_one_blame_of_two_others_excludes_nobody_but_ends_the_accusers_combining
 
 def test_the_zeros_of_an_attempt_are_those_of_its_active_members() -> None:
     again = openable(
-        offers=(offer(FIRST, 2), offer(SECOND, 2), offer(THIRD, 2), offer(FIRST)),
+        offers=(offer(FIRST, 2), offer(SECOND, 2), offer(THIRD, 2)),
         openings=(opening(FIRST, SECOND), opening(SECOND, THIRD, attempt=2)),
     )
     zeros = attempts.zeros_of(again, again.openings[1])

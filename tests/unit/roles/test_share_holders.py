@@ -17,7 +17,7 @@ from bfl_fabric.roles.key_holder import KeyHolderRole
 from bfl_fabric.roles.materials import Materials
 from bfl_fabric.roles.schemes import TaskSchemes
 from bfl_fabric.roles.share_holders import LoadShare, ShareHolders
-from bfl_fabric.roles.turns import Offer
+from bfl_fabric.roles.turns import Begin, Offer, OfOpening
 from bfl_fabric.roles.workbench import Workbench
 from bfl_fabric.testing.compute import InlineCompute
 from bfl_fabric.testing.scheme import PlainProvider
@@ -149,8 +149,9 @@ def test_the_shares_of_tasks_that_ended_leave_memory(member: Member) -> None:
     assert member.open == []
 
 
-def test_who_has_lost_its_share_does_not_offer_to_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", [Begin(TASK, 1, 1), Offer(TASK, 1, 2)], ids=["begin", "offer"])
+def test_who_has_lost_its_share_neither_begins_nor_offers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: OfOpening
 ) -> None:
     async def added(self: Materials, action: Action, view: RoundView) -> str:
         return digest("sum of masks")
@@ -165,5 +166,5 @@ def test_who_has_lost_its_share_does_not_offer_to_answer(
     node.blobs.put(KEY)
     scene.show(openable())
     with pytest.raises(NotFound, match="no share at"):
-        asyncio.run(role.perform(Offer(TASK, 1, 1)))
+        asyncio.run(role.perform(step))
     assert scene.ledger.submitted == []

@@ -1,4 +1,5 @@
-"""What fits into one chunk is sent without asking first; what is there already still counts."""
+"""What fits into one chunk is sent without asking first; what is there already still counts. What goes to several nodes
+is read once to be held against its digest."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bfl_fabric.domain.ports import UpdateName
+from bfl_fabric.errors import MalformedInput
+from bfl_fabric.transport import client as client_module
 from bfl_fabric.transport.limits import CHUNK_BYTES
 from tests.unit.transport.transfer_site import Site, noise, run
 
@@ -71,5 +74,33 @@ def test_an_update_that_is_there_is_taken_note_of_at_once(site: Site) -> None:
         async with site.serving(), site.client("BetaMSP", "clinic-1") as client:
             await client.upload(site.address, NAME, digest, path)
         assert asked.times == 1
+
+    run(body())
+
+
+def test_a_file_that_changed_since_it_was_held_against_its_digest_never_leaves(site: Site) -> None:
+    async def body() -> None:
+        digest, path = committed(site, SMALL)
+        async with site.serving(), site.client("BetaMSP", "clinic-1") as client:
+            for _ in range(2):
+                await client.upload(site.address, NAME, digest, path)
+            path.write_bytes(noise(5_000, "another"))
+            with pytest.raises(MalformedInput, match="not uploaded"):
+                await client.upload(site.address, NAME, digest, path)
+
+    run(body())
+
+
+def test_a_file_is_read_once_however_many_nodes_it_goes_to(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        digest, path = committed(site, SMALL)
+        async with site.serving(), site.client("BetaMSP", "clinic-1") as client:
+            await client.upload(site.address, NAME, digest, path)
+            monkeypatch.setattr(client_module, "hashlib", None)
+            await client.upload(site.address, NAME, digest, path)
+            with pytest.raises(AttributeError):
+                await client.upload(site.address, NAME, digest, site.file(noise(5_000, "another")))
 
     run(body())

@@ -1,7 +1,7 @@
 """How a verified sum is opened under a shared key: offers, the members that answer, their shares, and blame.
 
-An attempt to open begins with offers of members that have checked everything themselves; `threshold` of them are its
-active set, and each answers with a decryption share. An attempt that fails is followed by the next.
+The active set of the first attempt is named by the member that begins it; that of a later one follows from offers. Each
+of its `threshold` members answers with a decryption share. An attempt that fails is followed by the next.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class ShareSubject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShareOffer:
-    """A key member's offer to answer in an attempt: it has checked the sealed set and added up the masks itself, to
-    `mask_digest`. From the second attempt on `zero_digest` names a fresh encryption of zero that it
-    contributes to the sum, so that no two answers are to the same ciphertext; "" and 0 in the first."""
+    """A key member's offer to answer in an attempt after the first: it has checked the sealed set and added up the
+    masks itself, to `mask_digest`. `zero_digest` names a fresh encryption of zero that it contributes to the sum, so
+    that no two answers are to the same ciphertext."""
 
     task_id: str
     round: int

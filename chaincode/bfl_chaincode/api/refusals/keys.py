@@ -187,10 +187,10 @@ class TransportKeyMissing(RuleRefusal):
     remedy = "send the public key that its key is to be encrypted to"
 
 
-class ZeroMisplaced(RuleRefusal):
+class ActiveSetMisnamed(RuleRefusal):
     code = 525
-    rule = "an offer brings an encryption of zero exactly from the second attempt on"
-    remedy = "send digest and size of a fresh one, or neither in the first attempt"
+    rule = "who begins the first attempt names encryption.threshold members of the key, and nobody in a later one"
+    remedy = "name so many different members that can answer, or leave it to the offers"
 
 
 class OffersMissing(RuleRefusal):
