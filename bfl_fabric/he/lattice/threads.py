@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from itertools import chain, islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,19 +16,23 @@ R = TypeVar("R")
 _IN_FLIGHT = 2
 """Items for each thread that wait or are worked on: memory stays that of a few polynomials."""
 
+_FEW = 2
+
 
 def each(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Yield function(item) in the order of the items, which are drawn in the calling thread.
 
-    `function` must not call `each` itself. When it raises, the items after it may have been worked on or not.
+    `function` must not call `each` itself. When it raises, the items after it may have been worked on or not. A few
+    items are worked on in the calling thread: handing them over takes as long as the work on one of them.
     """
-    threads = thread_count()
-    if threads == 1:
-        yield from map(function, items)
+    source, threads = iter(items), thread_count()
+    first = list(islice(source, _FEW + 1))
+    if threads == 1 or len(first) <= _FEW:
+        yield from map(function, chain(first, source))
         return
     pending: deque[Future[R]] = deque()
     try:
-        for item in items:
+        for item in chain(first, source):
             pending.append(_pool(threads).submit(function, item))
             if len(pending) > _IN_FLIGHT * threads:
                 yield pending.popleft().result()

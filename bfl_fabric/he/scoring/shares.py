@@ -74,7 +74,8 @@ class Answerer:
         ring = plan.parameters.ring
         factors = np.array([number % prime for number, prime in zip(lagrange, ring.primes, strict=True)])
         spread = np.broadcast_to(factors.astype(np.uint64)[:, None], (len(ring.primes), ring.degree))
-        self._share = [ring.factor(ring.product(part, spread)) for part in share]
+        used = {part.polynomial % plan.parameters.polynomials_per_mask for part in plan.parts}
+        self._share = {number: ring.factor(ring.product(share[number], spread)) for number in used}
         transforms = sum(part.numbers.size for part in plan.parts)
         polynomials = len({part.polynomial for part in plan.parts})
         # measured: preparing takes four transforms, a prepared question an eighth of one
