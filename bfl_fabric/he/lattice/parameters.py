@@ -247,13 +247,9 @@ THRESHOLD_WIDE = _threshold(
 )
 """Two primes for each value: any weight, exact scores against 8-bit directions; for models below 50,000 parameters."""
 
-THRESHOLD_SMALL = _threshold("threshold-small", 8192, _SMUDGED_N8192, (1073692673, 1073643521), 62, 2)
-"""As `threshold-wide` with one value for each coefficient, for models that fit into one polynomial: two thirds of its
-bytes and work."""
-
 _SETS = (
     PACKED_S16, PACKED_S24, PACKED_S20K, PACKED_S16K, PACKED_SMALL, PACKED_WIDE,
-    THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_T16K, THRESHOLD_WIDE, THRESHOLD_SMALL,
+    THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_T16K, THRESHOLD_WIDE,
 )  # fmt: skip
 
 PARAMETER_SETS = {parameters.digest: parameters for parameters in _SETS}

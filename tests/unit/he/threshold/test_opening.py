@@ -14,7 +14,6 @@ from bfl_fabric.errors import KeyHolderRefused, MalformedInput, NotFound
 from bfl_fabric.he import privatefile
 from bfl_fabric.he.lattice.messages import HEADER_BYTES
 from bfl_fabric.he.lattice.parameters import (
-    THRESHOLD_SMALL,
     THRESHOLD_T16,
     THRESHOLD_T20,
     THRESHOLD_WIDE,
@@ -36,7 +35,6 @@ COUNTS = {
     "threshold-t16": (1, 7, 40_960 * 8 + 9),
     "threshold-t20": (163_840 + 77,),
     "threshold-wide": (16_385,),
-    "threshold-small": (530, 8_129),
 }
 
 
@@ -55,7 +53,7 @@ def fresh(tmp_path: Path) -> Round:
 
 
 @pytest.mark.parametrize(
-    "parameters", [THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_WIDE, THRESHOLD_SMALL], ids=lambda item: item.name
+    "parameters", [THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_WIDE], ids=lambda item: item.name
 )
 def test_sums_open_exactly_with_every_set(parameters: LatticeParameters, tmp_path: Path) -> None:
     federation = Federation(tmp_path, ("A", "B", "C"), 3, parameters).hold_ceremony()

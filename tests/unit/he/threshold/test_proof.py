@@ -13,7 +13,7 @@ from bfl_fabric.errors import KeyHolderRefused, MalformedInput
 from bfl_fabric.he import privatefile
 from bfl_fabric.he.lattice.bodies import coefficients
 from bfl_fabric.he.lattice.messages import HEADER_BYTES, Kind, encode_polynomial, read_message
-from bfl_fabric.he.lattice.parameters import THRESHOLD_SMALL, THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_WIDE
+from bfl_fabric.he.lattice.parameters import THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_WIDE
 from bfl_fabric.he.lattice.randomness import Stream
 from bfl_fabric.he.lattice.ring import ring_of
 from bfl_fabric.he.threshold import memberfile
@@ -205,7 +205,7 @@ def test_a_wide_integer_has_one_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters", [THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_WIDE, THRESHOLD_SMALL], ids=lambda item: item.name
+    "parameters", [THRESHOLD_T16, THRESHOLD_T20, THRESHOLD_WIDE], ids=lambda item: item.name
 )
 def test_ranges_leave_room_in_words_and_moduli_and_the_slack_is_what_is_said(parameters) -> None:  # type: ignore[no-untyped-def]
     for members, threshold, count in ((3, 2, 1_000), (16, 16, 100_000_000)):
