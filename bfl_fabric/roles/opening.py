@@ -141,10 +141,10 @@ class Openings:
             case _:
                 raise TypeError(f"no action of an opening: {action.label}")
 
-    # --- offer and answer -----------------------------------------------------------------------
+    # --- begin, offer, answer -------------------------------------------------------------------
 
     async def _get_ready(self, action: GetReady, view: RoundView) -> None:
-        """Load all that offer and answers take, so that they come at once."""
+        """Load all that answers take, so that they come at once."""
         verify_sealed(view, self._bench.identity.msp_id)
         loading: list[Awaitable[object]] = [
             self._holders.of(view),
