@@ -227,6 +227,11 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         Check.COMMITMENTS,
         "took none",
     ),
+    "a receipt that nobody sent": (
+        alter("round:AcknowledgeUploads", Receipt, digest=FOREIGN),
+        Check.REQUESTS,
+        "digest is not the one that was asked for",
+    ),
     "a receipt for other bytes": (
         alter("round:AcknowledgeUploads", Receipt, digest=FOREIGN),
         Check.RECEIPTS,

@@ -174,6 +174,16 @@ LIES: dict[str, tuple[Lie, Check, str]] = {
         Check.OPENINGS,
         "3 of the key's members must answer",
     ),
+    "a share that nobody sent": (
+        alter("opening:PostShares", DecryptionShare, size_bytes=1),
+        Check.REQUESTS,
+        "size_bytes is not the one that was asked for",
+    ),
+    "a share for another subject than was sent": (
+        reasked("opening:PostShares", -1, first_of="shares", subject="scores"),
+        Check.REQUESTS,
+        "subject is not the one that was asked for",
+    ),
     "a first active set that nobody named": (
         alter("opening:Begin", Opening, 1, members=("AlphaMSP", "DeltaMSP", "GammaMSP")),
         Check.REQUESTS,
