@@ -149,20 +149,21 @@ def _check_attempt(history: History, begun: Recorded[Opening], findings: Finding
     if at is None or at.round.phase not in (Phase.AGGREGATED, Phase.VERIFIED):
         findings.fail(Check.OPENINGS, f"{name} was begun while there was no aggregate to open", place)
         return
-    expected = attempts.active_set(at, record.attempt)
-    if record.attempt == 1:
-        if not attempts.may_be_active(at, record.members):
-            text = f"{name} was begun with {', '.join(record.members)}; {at.threshold} of the key's members must answer"
-            findings.fail(Check.OPENINGS, text, place)
-    elif not expected:
-        findings.fail(Check.OPENINGS, f"{name} was begun without enough offers that agree", place)
-    elif record.members != expected:
-        text = (
-            f"{name} was begun with {', '.join(record.members)}; its offers make {', '.join(expected)} active"
-        )
-        findings.fail(Check.OPENINGS, text, place)
-    for problem in _problems(at, begun):
+    for problem in (*_set_problems(at, record), *_problems(at, begun)):
         findings.fail(Check.OPENINGS, f"{name} {problem}", place)
+
+
+def _set_problems(at: Standing, record: Opening) -> list[str]:
+    named = f"was begun with {', '.join(record.members)}"
+    if record.attempt == 1:
+        is_sound = attempts.may_be_active(at, record.members)
+        return [] if is_sound else [f"{named}; {at.threshold} of the key's members must answer"]
+    expected = attempts.active_set(at, record.attempt)
+    if not expected:
+        return ["was begun without enough offers that agree"]
+    if record.members != expected:
+        return [f"{named}; its offers make {', '.join(expected)} active"]
+    return []
 
 
 def _problems(at: Standing, begun: Recorded[Opening]) -> list[str]:

@@ -63,7 +63,7 @@ class NodeAdmission:
         return commitment.size_bytes
 
     async def accept(self, name: UpdateName, digest: str, path: Path) -> None:
-        """Check a complete upload: its digest, then the gate, then its header. Raises MalformedInput."""
+        """Check a complete upload: its form, its digest and its header. Raises MalformedInput."""
         expected, view = self._expected.pop(name.participant_id, (None, None))
         if view is None or expected != name:
             view = await self._round(name)

@@ -7,7 +7,6 @@ anything may be opened, is decided in `opening`.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,8 +31,6 @@ class Materials:
         self._schemes = schemes
         self._fetcher = fetcher
         self._checked: set[UpdateCommitment] = set()
-        self._added: dict[str, tuple[tuple[UpdateCommitment, ...], str]] = {}
-        self._adding: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._verified = ""
 
     async def masks(self, action: Action, view: RoundView) -> dict[str, Path]:
@@ -53,15 +50,9 @@ class Materials:
         return {update.participant_id: path for update, path in zip(updates, paths, strict=True)}
 
     async def masks_digest(self, action: Action, view: RoundView) -> str:
-        """Return the digest of the sum of the members' masks, which are added up once for a round."""
-        updates = members_updates(view)
-        async with self._adding[action.task_id]:
-            known, digest = self._added.get(action.task_id, ((), ""))
-            if known != updates:
-                masks, scheme = await self.masks(action, view), await self._schemes.joint(view)
-                digest = await self._bench.work(scheme.masks_digest, list(masks.values()), ())
-                self._added[action.task_id] = updates, digest
-            return digest
+        """Return the digest of the sum of the members' masks."""
+        masks, scheme = await self.masks(action, view), await self._schemes.joint(view)
+        return await self._bench.work(scheme.masks_digest, list(masks.values()), ())
 
     async def uploads(self, action: Action, view: RoundView) -> dict[str, Path]:
         """Return each member's whole upload by participant id; they are public among key members."""

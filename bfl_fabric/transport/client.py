@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,9 +123,14 @@ class _CheckedFiles:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, int, int]] = {}
+        self._reading = threading.Lock()
 
     def size_bytes(self, path: Path, digest: str) -> int:
         """Return the size of the file with this digest; uploading anything else would be in vain."""
+        with self._reading:  # uploads to several nodes begin at once: the first one reads
+            return self._size_bytes(path, digest)
+
+    def _size_bytes(self, path: Path, digest: str) -> int:
         try:
             with path.open("rb") as file:
                 facts = os.fstat(file.fileno())

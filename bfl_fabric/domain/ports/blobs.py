@@ -123,7 +123,7 @@ class Admission(Protocol):
         """Return the exact size of the update that this caller has committed and may upload now."""
 
     async def accept(self, name: UpdateName, digest: str, path: Path) -> None:
-        """Check the complete upload (digest first, then the gate); return when it may be kept."""
+        """Check the complete upload, its digest and its form; return when it may be kept."""
 
     async def may_read(self, caller: TransferCaller, digest: str) -> bool:
         """Say whether this caller may download this blob."""

@@ -3,7 +3,12 @@ is read once to be held against its digest."""
 
 from __future__ import annotations
 
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
 
 import pytest
 
@@ -11,7 +16,7 @@ from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.transport import client as client_module
 from bfl_fabric.transport.limits import CHUNK_BYTES
-from tests.unit.transport.transfer_site import Site, noise, run
+from tests.unit.transport.transfer_site import Site, noise, run, sha256
 
 NAME = UpdateName("task-1", 3, "clinic-1")
 LABEL = '["upload","task-1",3,"clinic-1"]'
@@ -104,3 +109,22 @@ def test_a_file_is_read_once_however_many_nodes_it_goes_to(
                 await client.upload(site.address, NAME, digest, site.file(noise(5_000, "another")))
 
     run(body())
+
+
+def test_a_file_is_read_once_though_uploads_of_it_begin_together(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, path = committed(site, SMALL)
+    read = list[str]()
+
+    def slowly(file: IO[bytes], name: str) -> object:
+        read.append(name)
+        time.sleep(0.05)
+        return hashlib.sha256(file.read())
+
+    monkeypatch.setattr(client_module, "hashlib", SimpleNamespace(file_digest=slowly))
+    files, digest = client_module._CheckedFiles(), sha256(SMALL)
+    with ThreadPoolExecutor(5) as threads:
+        sizes = [threads.submit(files.size_bytes, path, digest) for _ in range(5)]
+    assert [size.result() for size in sizes] == [len(SMALL)] * 5
+    assert read == ["sha256"]
