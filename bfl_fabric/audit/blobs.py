@@ -30,7 +30,7 @@ class BlobFinder(Protocol):
 
 
 class DirectoryFinder:
-    """Every blob store in or below the given directories: `…/blobs/ab/cd/<sha-256>`.
+    """Every blob store in or below the given directories: `…/blobs/ab/<sha-256>`.
 
     The same blob may lie in many stores. A file with another name in a store is nobody's blob and is reported.
     """

@@ -5,6 +5,7 @@ Which node may give what is that node's decision (`admission`); the digest says 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -53,11 +54,7 @@ class Fetcher:
         if self._bench.ports.blobs.has(digest):
             return
         refusals = []
-        ranks = {msp_id: rank for rank, msp_id in enumerate(first)}
-        nodes = self._candidates(await self._reader.nodes(), roles, organizations, ranks)
-        if at_home:
-            nodes.sort(key=lambda node: node.msp_id != self._bench.identity.msp_id)
-        for node in nodes:
+        for node in await self._candidates(roles, organizations, first, at_home=at_home):
             self._bench.ports.channel.expect(node.address, node.msp_id)
             try:
                 await self._bench.ports.channel.download(
@@ -72,17 +69,45 @@ class Fetcher:
         asked = "; ".join(refusals) or "no such node is announced on the ledger"
         raise TransferFailed(f"nobody gave the blob {digest} ({size_bytes} bytes): {asked}")
 
-    def _candidates(
+    async def fetch_all(
+        self, action: Action, sizes: Mapping[str, int], roles: Sequence[NodeRole], *, at_home: bool = False
+    ) -> None:
+        """Return once all blobs with these digests, of so many bytes each, are in the store.
+
+        The node that `fetch` would ask first is asked for all small ones in one call; for each that is then still
+        missing goes `fetch`. Raises what that raises.
+        """
+        store, channel = self._bench.ports.blobs, self._bench.ports.channel
+        missing = {digest: size_bytes for digest, size_bytes in sizes.items() if not store.has(digest)}
+        nodes = await self._candidates(roles, at_home=at_home) if len(missing) > 1 else []
+        if nodes:
+            channel.expect(nodes[0].address, nodes[0].msp_id)
+            try:
+                await channel.download_together(nodes[0].address, missing, store)
+            except (TransferFailed, MalformedInput, NotFound) as error:
+                logger.debug("%s did not give %d blobs together: %s", nodes[0].node_id, len(missing), error)
+            came = sum(size_bytes for digest, size_bytes in missing.items() if store.has(digest))
+            if came:
+                self._bench.report(ProgressKind.DOWNLOADED, action, nodes[0].node_id, bytes=came)
+        await asyncio.gather(
+            *(
+                self.fetch(action, digest, size_bytes, roles, at_home=at_home)
+                for digest, size_bytes in missing.items()
+            )
+        )
+
+    async def _candidates(
         self,
-        nodes: Sequence[Node],
         roles: Sequence[NodeRole],
-        organizations: Sequence[str],
-        ranks: Mapping[str, int],
+        organizations: Sequence[str] = (),
+        first: Sequence[str] = (),
+        *,
+        at_home: bool,
     ) -> list[Node]:
-        me = self._bench.identity
+        me, ranks = self._bench.identity, {msp_id: rank for rank, msp_id in enumerate(first)}
         suitable = [
             node
-            for node in nodes
+            for node in await self._reader.nodes()
             if node.role in roles
             and (not organizations or node.msp_id in organizations)
             and (node.msp_id, node.node_id) != (me.msp_id, me.name)
@@ -90,6 +115,7 @@ class Fetcher:
         return sorted(
             suitable,
             key=lambda node: (
+                at_home and node.msp_id != me.msp_id,
                 roles.index(node.role),
                 ranks.get(node.msp_id, len(ranks)),
                 node.msp_id,

@@ -31,6 +31,9 @@ from bfl_fabric.roles.workbench import Workbench
 STORING_SECONDS, STORING_TURNS = 2.0, 100
 """How long a receipt waits for the server to store what it accepted, and how often it looks."""
 
+LAST_MS = 10_000
+"""So long before the deadline of the uploads receipts wait for no others."""
+
 
 @dataclass(frozen=True, slots=True)
 class FetchUpdate(Action):
@@ -112,8 +115,7 @@ class Custody:
             if not self._checks.has_passed(committed):  # else the server checked it before it was stored
                 await self._checks.check(view, committed, path)
         self._bench.report(ProgressKind.CHECKED, action, action.participant_id)
-        due = _unacknowledged(view, self._bench.identity.msp_id)
-        await self._receipts.send(action, [update.participant_id for update in due])
+        await self._receipts.send(action, self._expected(view))
 
     async def fetch(self, action: FetchUpdate, view: RoundView) -> None:
         """Download a member's upload from any holder organization."""
@@ -145,6 +147,13 @@ class Custody:
             milliseconds=self._bench.ports.clock.now_ms() - started,
         )
         return result
+
+    def _expected(self, view: RoundView) -> list[str]:
+        """Return whose uploads may still come: nobody's when the round may soon be sealed without them."""
+        round_, me = round_of(view), self._bench.identity.msp_id
+        if self._bench.ports.clock.now_ms() + LAST_MS > round_.deadline_at:
+            return []
+        return [name for name in round_.cohort if me not in holders_of(view, name)]
 
     async def _stored(self, digest: str) -> None:
         """Wait until the server has stored what it accepted; a receipt speaks of durable bytes only."""

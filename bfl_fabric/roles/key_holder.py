@@ -226,10 +226,9 @@ class KeyHolderRole:
         await self._models.verified_direction(action, view)
         sheet = await self._bring(action, round_.scores_digest, scores_sheet_bytes(round_.members))
         size_bytes = (await self._schemes.of(view)).score_size_bytes(view.task.spec.model.parameter_count)
-        ciphertexts = [
-            (member, await self._bring(action, digest, size_bytes))
-            for member, digest in read_scores_sheet(sheet, round_.members)
-        ]
+        rows = read_scores_sheet(sheet, round_.members)
+        await self._fetcher.fetch_all(action, {digest: size_bytes for _, digest in rows}, SCORE_SOURCES)
+        ciphertexts = [(member, await self._bench.read(digest)) for member, digest in rows]
         opener = await self._opener(view)
         await self._verify_in_bounds(action, view, opener)
         self._remember(OPENED, action, round_.aggregate_digest)

@@ -25,10 +25,10 @@ class LoopTerms:
     """How often a loop looks and how it waits after something did not succeed (doubling, up to a limit)."""
 
     poll_seconds: float = 5.0
-    pause_seconds: float = 0.01
+    pause_seconds: float = 0.03
     first_retry_seconds: float = 0.25
     last_retry_seconds: float = 30.0
-    actions_at_once: int = 8
+    actions_at_once: int = 32
 
     def retry_seconds(self, attempts: int) -> float:
         """Return the wait after this many attempts in a row."""

@@ -36,9 +36,7 @@ class Materials:
     async def masks(self, action: Action, view: RoundView) -> dict[str, Path]:
         """Return each member's mask by participant id, each the committed one. Raises MalformedInput."""
         updates = members_updates(view)
-        paths = await asyncio.gather(
-            *(self._part(action, one.mask_digest, one.mask_bytes) for one in updates)
-        )
+        paths = await self._parts(action, [(one.mask_digest, one.mask_bytes) for one in updates])
         scheme = await self._schemes.joint(view)
         for update, path in zip(updates, paths, strict=True):
             if update not in self._checked:
@@ -57,7 +55,7 @@ class Materials:
     async def uploads(self, action: Action, view: RoundView) -> dict[str, Path]:
         """Return each member's whole upload by participant id; they are public among key members."""
         updates = members_updates(view)
-        paths = await asyncio.gather(*(self._part(action, one.digest, one.size_bytes) for one in updates))
+        paths = await self._parts(action, [(one.digest, one.size_bytes) for one in updates])
         return {update.participant_id: path for update, path in zip(updates, paths, strict=True)}
 
     async def aggregate(self, action: Action, view: RoundView) -> Path:
@@ -94,19 +92,13 @@ class Materials:
         )
         return dict(zip(posted, paths, strict=True))
 
-    async def _part(self, action: Action, digest: str, size_bytes: int) -> Path:
-        """Bring an upload or its mask, from the own organization's holder if it is one."""
-        return await self.bring(action, digest, size_bytes, UPDATE_SOURCES, at_home=True)
+    async def _parts(self, action: Action, named: Sequence[tuple[str, int]]) -> list[Path]:
+        """Bring uploads or their masks, by digest and size, from the own organization's holder if it is one."""
+        await self._fetcher.fetch_all(action, dict(named), UPDATE_SOURCES, at_home=True)
+        return [self._bench.ports.blobs.path(digest) for digest, _ in named]
 
     async def bring(
-        self,
-        action: Action,
-        digest: str,
-        size_bytes: int,
-        roles: Sequence[NodeRole],
-        of: str = "",
-        *,
-        at_home: bool = False,
+        self, action: Action, digest: str, size_bytes: int, roles: Sequence[NodeRole], of: str = ""
     ) -> Path:
-        await self._fetcher.fetch(action, digest, size_bytes, roles, (of,) if of else (), at_home=at_home)
+        await self._fetcher.fetch(action, digest, size_bytes, roles, (of,) if of else ())
         return self._bench.ports.blobs.path(digest)

@@ -6,13 +6,15 @@ since a stream of events can stand still. Rounds are not kept: what is done with
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from weakref import WeakValueDictionary
 
 from bfl_chaincode.api import canonical
 from bfl_chaincode.api.canonical import Json
 from bfl_fabric.domain.ports import Checkpoint, Clock, Commit, Ledger, LedgerEvent
 
-KEPT_MS = 5_000
+KEPT_MS = 15_000
 
 CHANGED_BY: Mapping[str, tuple[str, ...]] = {
     "federation:ListNodes": ("federation:",),
@@ -35,6 +37,7 @@ class RememberingLedger:
         self._ledger = ledger
         self._clock = clock
         self._kept: dict[tuple[str, bytes], tuple[int, Json]] = {}
+        self._asking: WeakValueDictionary[tuple[str, bytes], asyncio.Lock] = WeakValueDictionary()
         self._changes = 0
         self._listeners = 0
 
@@ -42,6 +45,12 @@ class RememberingLedger:
         if transaction not in CHANGED_BY or not self._listeners:
             return await self._ledger.evaluate(transaction, request)
         key = transaction, canonical.dump(dict(request))
+        async with self._asking.setdefault(
+            key, asyncio.Lock()
+        ):  # who waited here finds what the one before kept
+            return await self._answer(key, transaction, request)
+
+    async def _answer(self, key: tuple[str, bytes], transaction: str, request: Mapping[str, Json]) -> Json:
         until_ms, answer = self._kept.get(key, (0, None))
         if self._clock.now_ms() < until_ms:
             return answer

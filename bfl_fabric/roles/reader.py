@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from bfl_chaincode.api.canonical import Json, NotCanonical
 from bfl_chaincode.api.records import (
@@ -25,7 +25,8 @@ from bfl_fabric.errors import EvaluateError
 T = TypeVar("T")
 
 SEEN_TASKS = 64
-"""Of so many tasks the last view is kept."""
+"""Of so many tasks the last view is kept, and so many lists; a list that the ledger's memory gives again as the same
+object is not decoded again."""
 
 
 class LedgerReader:
@@ -34,6 +35,7 @@ class LedgerReader:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._seen: dict[str, RoundView] = {}
+        self._lists: dict[tuple[str, str], tuple[list[Json], tuple[object, ...]]] = {}
 
     async def tasks(self) -> tuple[Task, ...]:
         return await self._list(Task, "task:List", {})
@@ -97,7 +99,15 @@ class LedgerReader:
         answer = await self._ledger.evaluate(query, request)
         if not isinstance(answer, list):
             raise EvaluateError(f"{query} answered no list")
-        return tuple(_read(kind, query, item) for item in answer)
+        key = query, str(request.get("task_id", ""))
+        known, records = self._lists.get(key, (None, ()))
+        if answer is not known:
+            records = tuple(_read(kind, query, item) for item in answer)
+            self._lists.pop(key, None)
+            self._lists[key] = answer, records
+            if len(self._lists) > SEEN_TASKS:
+                del self._lists[next(iter(self._lists))]
+        return cast("tuple[T, ...]", records)
 
 
 class UnfinishedTasks:

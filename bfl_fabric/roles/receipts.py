@@ -17,12 +17,15 @@ from bfl_chaincode.limits import RECEIPTS_LIMIT
 from bfl_fabric.roles.actions import Action
 from bfl_fabric.roles.workbench import Workbench
 
-ENOUGH = 8
+ENOUGH = 32
 """So many receipts wait for no others: a loop has no more under way at once (`LoopTerms.actions_at_once`)."""
 
 ON_THEIR_WAY_SECONDS = 0.25
-"""How long the receipts of a node wait for uploads that are committed and not here yet. Silos that deliver together
-lose no time by it, for the round is sealed once all have arrived; one that comes alone loses so much."""
+"""How long the receipts of a node wait for the next upload. Silos that deliver together lose no time by it, for the
+round is sealed once all have arrived; one that comes alone loses so much."""
+
+WAITS = 4
+"""So often at most receipts wait for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class _Desk:
 class ReceiptDesk:
     """Sends one organization's receipts: for each round one transaction at a time, with all that wait.
 
-    They wait `on_their_way_seconds` for other uploads that are committed.
+    They wait `on_their_way_seconds` for other uploads that are expected, and as long again when one has come.
     """
 
     def __init__(self, bench: Workbench, on_their_way_seconds: float = 0.0) -> None:
@@ -84,15 +87,15 @@ class ReceiptDesk:
             desk.checking -= 1
             self._settle(action, desk)
 
-    async def send(self, action: Acknowledge, committed: Collection[str] = ()) -> None:
-        """Return once the receipt is on the ledger; `committed` are the participants whose uploads may still come.
+    async def send(self, action: Acknowledge, expected: Collection[str] = ()) -> None:
+        """Return once the receipt is on the ledger; `expected` are the participants whose uploads may still come.
 
         Raises the LedgerError family, to all that went together.
         """
         desk = self._desks.setdefault((action.task_id, action.round), _Desk())
         receipt = _Receipt(action)
         desk.waiting.append(receipt)
-        desk.hoped.update(committed)
+        desk.hoped.update(expected)
         desk.changed.set()
         try:
             async with desk.turn:
@@ -109,9 +112,12 @@ class ReceiptDesk:
 
     async def _gathered(self, desk: _Desk) -> None:
         """Wait until those that wait may go."""
-        late = asyncio.create_task(self._bench.ports.clock.sleep(self._on_their_way_seconds))
+        late, here, waits = self._late(), len(desk.waiting), WAITS
         try:
             while not desk.may_go(is_late=late.done()):
+                if len(desk.waiting) > here and waits > 1 and not late.done():
+                    late.cancel()
+                    late, here, waits = self._late(), len(desk.waiting), waits - 1
                 desk.changed.clear()
                 changed = asyncio.create_task(desk.changed.wait())
                 try:
@@ -121,6 +127,9 @@ class ReceiptDesk:
                     changed.cancel()
         finally:
             late.cancel()
+
+    def _late(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self._bench.ports.clock.sleep(self._on_their_way_seconds))
 
     def _settle(self, action: Acknowledge, desk: _Desk) -> None:
         desk.changed.set()

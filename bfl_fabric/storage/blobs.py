@@ -1,4 +1,4 @@
-"""Content-addressed blobs in a directory: `blobs/ab/cd/<sha-256>`, read-only files.
+"""Content-addressed blobs in a directory: `blobs/ab/<sha-256>`, read-only files.
 
 Decides when a blob is visible: only whole and durable, because it is written aside, synced, renamed into place,
 and its directory synced. Leaves to `incoming` what is not whole yet, and to its callers who may read what.
@@ -110,12 +110,12 @@ class FileBlobStore:
 
     def digests(self) -> Iterator[str]:
         """Yield the digest of every blob, in order."""
-        for place in sorted(self._blobs.glob("??/??/" + "?" * 64)):
+        for place in sorted(self._blobs.glob("??/" + "?" * 64)):
             yield place.name
 
     def _place_of(self, digest: str) -> Path:
         name = checked_digest(digest)
-        return self._blobs / name[:2] / name[2:4] / name
+        return self._blobs / name[:2] / name
 
     def _is_whole(self, digest: str) -> bool:
         place = self._place_of(digest)

@@ -7,6 +7,7 @@ asked for (`may_read`), then held against its digest by the receiver. A server t
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +121,10 @@ class FakeChannel:
         if fault is Fault.RESPONSE_LOST:
             raise TransferFailed(f"{address} broke off in the middle")
         self._receive(_changed(data, fault), digest, size_bytes, into)
+
+    async def download_together(self, address: str, sizes: Mapping[str, int], into: BlobStore) -> None:
+        for digest, size_bytes in sizes.items():
+            await self.download(address, digest, size_bytes, into)
 
     def _reach(self, address: str, fault: Fault | None) -> Server:
         if fault is Fault.REQUEST_LOST:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,14 @@ from weakref import WeakValueDictionary
 
 from bfl_fabric.clock import SystemClock
 from bfl_fabric.domain.ports import BlobStore, Clock, IncomingBlobs, UpdateName
-from bfl_fabric.errors import MalformedInput, NotFound
+from bfl_fabric.errors import MalformedInput, NotFound, TransferFailed
 from bfl_fabric.transport import wire
 from bfl_fabric.transport.credentials import NodeCredentials
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb
-from bfl_fabric.transport.limits import ClientLimits
+from bfl_fabric.transport.limits import CHUNK_BYTES, TOGETHER_BLOBS, ClientLimits
+from bfl_fabric.transport.refusals import BrokenOff
 from bfl_fabric.transport.retries import Persistence
-from bfl_fabric.transport.transfers import Download, Link, Upload
+from bfl_fabric.transport.transfers import Download, Link, SmallDownloads, Upload
 
 _DOWNLOAD_LABEL = "download"
 _KNOWN_FILES = 8
@@ -108,6 +110,19 @@ class TransferClient:
             await self._persistence(address, digest).run(
                 partial(download.attempt, size_bytes, into), lambda: download.arrived_bytes
             )
+
+    async def download_together(self, address: str, sizes: Mapping[str, int], into: BlobStore) -> None:
+        """Return once the blobs with these SHA-256, of so many bytes each, are in `into`; larger than 1 MiB stay out.
+
+        One try, in as few calls as may be; what came before a failure is in `into`. Raises what `download` raises.
+        """
+        small = [item for item in sizes.items() if item[1] <= CHUNK_BYTES]
+        for start in range(0, len(small), TOGETHER_BLOBS):
+            some = dict(small[start : start + TOGETHER_BLOBS])
+            try:
+                await SmallDownloads(self._link, address, some).attempt(into)
+            except BrokenOff as broken:
+                raise TransferFailed(str(broken)) from broken
 
     async def close(self) -> None:
         """Close every connection; transfers under way are broken off and can be resumed."""

@@ -6,10 +6,12 @@ reader the check of the digest.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any, BinaryIO
 
 from bfl_fabric.domain.ports import Admission, BlobStore, TransferCaller
+from bfl_fabric.errors import MalformedInput
 from bfl_fabric.transport import wire
 from bfl_fabric.transport.callers import Callers
 from bfl_fabric.transport.file_threads import FileThreads
@@ -20,7 +22,7 @@ from bfl_fabric.transport.uploads import within
 
 
 class BlobTransferService:
-    """The method of BlobTransfer, called by gRPC."""
+    """The methods of BlobTransfer, called by gRPC."""
 
     def __init__(
         self,
@@ -51,6 +53,26 @@ class BlobTransferService:
             with path.open("rb", buffering=0) as file:
                 async with within(self._limits.stream_seconds(size_bytes), "the download"):
                     await self._send(file, request.offset, context)
+
+    async def DownloadTogether(self, request: pb.DownloadTogetherRequest, context: Any) -> None:
+        """Send several small blobs, each whole."""
+        async with self._callers.admitted(context) as caller:
+            digests = wire.digests_of(request.digests)
+            async with within(self._limits.stream_seconds(len(digests) * CHUNK_BYTES), "the downloads"):
+                for digest in digests:
+                    await self._require_permission(caller, digest)
+                    data = await self._threads.run(partial(self._whole, digest))
+                    async with within(self._limits.idle_seconds, "the reader's taking of a blob"):
+                        await context.write(pb.WholeBlob(data=data))
+                    del data  # or a reader that waits would hold on to it
+
+    def _whole(self, digest: str) -> bytes:
+        with self._store.path(digest).open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > CHUNK_BYTES:
+                raise MalformedInput(
+                    f"the blob {digest} has more than {CHUNK_BYTES} bytes: download it alone"
+                )
+            return file.readall()
 
     async def _require_permission(self, caller: TransferCaller, digest: str) -> None:
         if not await self._admission.may_read(caller, digest):

@@ -12,6 +12,7 @@ from bfl_fabric.errors import ConfigurationError
 
 CHUNK_BYTES = 2**20
 SMALLEST_CHUNK_BYTES = 4096
+TOGETHER_BLOBS = 64
 # A chunk, its frame and an oversized attempt that deserves a clear answer.
 MESSAGE_BYTES = 2 * 2**20
 _METADATA_SOFT_BYTES = 8 * 1024

@@ -1,4 +1,4 @@
-"""One upload and one download, as the client's side does them: a single try each.
+"""Uploads and downloads as the client's side does them: a single try each.
 
 Decides what is sent and what is believed: the other side's receipt and every chunk are checked. A try that may
 succeed next time ends with BrokenOff. Leaves how often to try to `retries`.
@@ -7,7 +7,8 @@ succeed next time ends with BrokenOff. Leaves how often to try to `retries`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,15 @@ class Link:
                 if task is None or task.cancelling():
                     raise
                 raise BrokenOff(f"{address}: the connection was closed") from failure
+
+    async def next_of(self, call: Any, address: str) -> Any:
+        """Return the next message of a stream, None at its end. Raises BrokenOff when it does not come."""
+        try:
+            async with asyncio.timeout(self.limits.idle_seconds):
+                message = await call.read()
+        except TimeoutError as error:
+            raise BrokenOff(f"{address} sent nothing for {self.limits.idle_seconds:g} s") from error
+        return None if message is grpc.aio.EOF else message
 
 
 class Upload:
@@ -162,22 +172,12 @@ class Download:
                 timeout=self._link.limits.stream_seconds(size_bytes - offset),
             )
             try:
-                while (chunk := await self._next(call)) is not None:
+                while (chunk := await self._link.next_of(call, self._address)) is not None:
                     self._verify(chunk, incoming.received_bytes, size_bytes)
                     await self._link.threads.run(partial(incoming.append, chunk.data))
                     self._link.downloaded_bytes += len(chunk.data)
             finally:
                 call.cancel()
-
-    async def _next(self, call: Any) -> pb.DownloadChunk | None:
-        try:
-            async with asyncio.timeout(self._link.limits.idle_seconds):
-                message = await call.read()
-        except TimeoutError as error:
-            raise BrokenOff(
-                f"{self._address} sent nothing for {self._link.limits.idle_seconds:g} s"
-            ) from error
-        return None if message is grpc.aio.EOF else message
 
     def _verify(self, chunk: pb.DownloadChunk, expected: int, size_bytes: int) -> None:
         try:
@@ -194,3 +194,39 @@ class Download:
             if resumed:
                 raise BrokenOff(f"{self._address}: {wrong}; beginning anew") from wrong
             raise MalformedInput(f"{self._address}: {wrong}") from wrong
+
+
+class SmallDownloads:
+    """Several blobs that fit into one message each, from one node in one call; `sizes` says what each must have."""
+
+    def __init__(self, link: Link, address: str, sizes: Mapping[str, int]) -> None:
+        self._link = link
+        self._address = address
+        self._sizes = sizes
+
+    async def attempt(self, into: BlobStore) -> None:
+        """Return when all are in the store; each is put there as it comes."""
+        async with self._link.calling(self._address) as channel:
+            generated: Any = transfer_pb2_grpc
+            call = generated.BlobTransferStub(channel).DownloadTogether(
+                pb.DownloadTogetherRequest(digests=[bytes.fromhex(digest) for digest in self._sizes]),
+                timeout=self._link.limits.stream_seconds(sum(self._sizes.values())),
+            )
+            try:
+                for digest, size_bytes in self._sizes.items():
+                    blob: pb.WholeBlob | None = await self._link.next_of(call, self._address)
+                    if blob is None:
+                        raise MalformedInput(f"{self._address} gave fewer blobs than it was asked for")
+                    await self._link.threads.run(partial(self._keep, blob.data, digest, size_bytes, into))
+                    self._link.downloaded_bytes += size_bytes
+                if await self._link.next_of(call, self._address) is not None:
+                    raise MalformedInput(f"{self._address} gave more blobs than it was asked for")
+            finally:
+                call.cancel()
+
+    def _keep(self, data: bytes, digest: str, size_bytes: int, into: BlobStore) -> None:
+        if len(data) != size_bytes or hashlib.sha256(data).hexdigest() != digest:
+            raise MalformedInput(
+                f"{self._address} gave other bytes than the blob {digest} of {size_bytes} bytes"
+            )
+        into.put(data)

@@ -6,12 +6,13 @@ Decides which names, digests and chunks are well-formed. Leaves to Admission whi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from bfl_chaincode.api import canonical
 from bfl_fabric.domain.ports import UpdateName
 from bfl_fabric.errors import MalformedInput
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb
-from bfl_fabric.transport.limits import CHUNK_BYTES, SMALLEST_CHUNK_BYTES
+from bfl_fabric.transport.limits import CHUNK_BYTES, SMALLEST_CHUNK_BYTES, TOGETHER_BLOBS
 from bfl_fabric.transport.refusals import Refused
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -23,6 +24,13 @@ def digest_of(raw: bytes) -> str:
     if len(raw) != _DIGEST_BYTES:
         raise MalformedInput(f"a digest has {_DIGEST_BYTES} bytes, found {len(raw)}")
     return raw.hex()
+
+
+def digests_of(raw: Sequence[bytes]) -> list[str]:
+    """Return the digests of blobs that are asked for together. Raises MalformedInput."""
+    if not 1 <= len(raw) <= TOGETHER_BLOBS:
+        raise MalformedInput(f"{len(raw)} blobs are asked for together, from 1 to {TOGETHER_BLOBS} may be")
+    return [digest_of(one) for one in raw]
 
 
 def name_of(message: pb.UpdateName) -> UpdateName:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -106,6 +107,12 @@ class UpdateChannel(Protocol):
 
     async def download(self, address: str, digest: str, size_bytes: int, into: BlobStore) -> None:
         """Return once the blob with this SHA-256 is in `into`."""
+
+    async def download_together(self, address: str, sizes: Mapping[str, int], into: BlobStore) -> None:
+        """Return once the blobs with these SHA-256, of so many bytes each, are in `into`.
+
+        For many small blobs; those of more than 1 MiB it leaves out. One try: what came before a failure is in `into`.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from bfl_fabric.cli.bench import Figures as Table
 from bfl_fabric.cli.bench import write_tables
 from bfl_fabric.network.topology import LedgerKind
-from tests.benchmarks.rounds.federation import EMBEDDED, LOADS, Ledger, Times, measure
+from tests.benchmarks.rounds.federation import EMBEDDED, LOADS, SILOS, Ledger, Times, measure
 from tests.benchmarks.rounds.moments import PHASES, RoundTimes
 from tests.benchmarks.rounds.schemes import BASELINE, KINDS
 
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--schemes", type=schemes, default=",".join(kind.word for kind in KINDS))
     parser.add_argument("--ledger", type=LedgerKind, default=EMBEDDED.kind, help="embedded, or fabric")
     parser.add_argument("--block-seconds", type=float, default=EMBEDDED.block_seconds)
+    parser.add_argument("--silos", type=int, default=SILOS, help="five or more")
     parser.add_argument("--write", type=Path, help="page to write the tables into, between its markers")
     chosen = parser.parse_args(arguments)
     kinds = [kind for kind in KINDS if kind.word in chosen.schemes]
@@ -43,7 +44,9 @@ def main(arguments: Sequence[str]) -> None:
         if load.word in chosen.loads:
             with tempfile.TemporaryDirectory(prefix="bfl-bench-") as home:
                 place = Path(home) / "federation"
-                times = asyncio.run(measure(place, load, kinds, chosen.turns, chosen.rounds, ledger))
+                times = asyncio.run(
+                    measure(place, load, kinds, chosen.turns, chosen.rounds, ledger, chosen.silos)
+                )
             tables.append(table(load.title + ledger.title, times))
             print(tables[-1].markdown())
     if chosen.write is not None:

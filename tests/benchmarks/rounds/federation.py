@@ -24,6 +24,9 @@ from tests.benchmarks.rounds.schemes import Kind, parameters_of
 
 ROOT = Path(__file__).parents[3]
 ORGANIZATIONS = 5
+SILOS = 10
+"""As many as `bfl demo --organizations 5` has."""
+
 ENDOWMENT = 10_000_000
 WARM_UP_ROUNDS = 4
 """After so many every member of the shared key has been among the first in a round with scores: its worker is warm."""
@@ -97,11 +100,12 @@ async def measure(
     turns: int,
     rounds: int,
     ledger: Ledger = EMBEDDED,
+    silos: int = SILOS,
 ) -> Times:
     """Run so many rounds of each kind in each turn, in another order each time; the first of each task warm up."""
-    topology = ledger.under(generated(ORGANIZATIONS, ORGANIZATIONS, THRESHOLD_SCHEME))
+    topology = ledger.under(generated(ORGANIZATIONS, silos, THRESHOLD_SCHEME))
     wide.register()
-    data = _data(place, load)
+    data = _data(place, load, silos)
     MeasuredFederation.create(place, topology)
     data.hand_out(place, topology)
     with MeasuredFederation(place) as processes:
@@ -112,19 +116,21 @@ async def measure(
             for turn in range(turns):
                 for kind in [*kinds[turn % len(kinds) :], *kinds[: turn % len(kinds)]]:
                     print(f"{load.word}: turn {turn + 1} of {turns}, {kind.word}", file=sys.stderr)
-                    await _run(client, data, kind, f"{kind.word}-{turn + 1}", rounds + WARM_UP_ROUNDS)
+                    await _run(client, data, kind, f"{kind.word}-{turn + 1}", rounds + WARM_UP_ROUNDS, silos)
         copies = await wiring.fetch_blocks(place)
     found = list(moments(read_copy(copies[topology.organizations[0].msp_id])))
     return _times(found, kinds)
 
 
-def _data(place: Path, load: Load) -> DemoData:
-    choice = DemoChoice(load.data, None, ORGANIZATIONS, ORGANIZATIONS, SEED, place, as_json=False)
-    data = prepare_data(choice, generated(ORGANIZATIONS, ORGANIZATIONS))
+def _data(place: Path, load: Load, silos: int) -> DemoData:
+    choice = DemoChoice(load.data, None, ORGANIZATIONS, silos, SEED, place, as_json=False)
+    data = prepare_data(choice, generated(ORGANIZATIONS, silos))
     return replace(data, profile=replace(data.profile, **load.changes))
 
 
-async def _run(client: AsyncFederation, data: DemoData, kind: Kind, task_id: str, rounds: int) -> None:
+async def _run(
+    client: AsyncFederation, data: DemoData, kind: Kind, task_id: str, rounds: int, silos: int
+) -> None:
     profile = data.profile
     terms = TaskTerms(
         task_id=task_id,
@@ -144,7 +150,7 @@ async def _run(client: AsyncFederation, data: DemoData, kind: Kind, task_id: str
     )
     with parameters_of(kind, terms):
         task = await client.publish(terms, *data.describe(SEED))
-    await task.start(ORGANIZATIONS)
+    await task.start(silos)
     while (view := await task.view()).task.status is TaskStatus.RUNNING:
         await task.pause(LOOK_SECONDS)
     assert view.task.status is TaskStatus.CLOSED, view.task.reason

@@ -89,7 +89,7 @@ class HonestRun:
         return digest
 
     def path(self, digest: str) -> Path:
-        return self.store / "blobs" / digest[:2] / digest[2:4] / digest
+        return self.store / "blobs" / digest[:2] / digest
 
     def submit(self, who: Creator, transaction: str, **request: Any) -> Any:
         self.now += 1000

@@ -72,6 +72,17 @@ def test_a_list_is_read_once() -> None:
     told(story)
 
 
+def test_those_who_ask_at_the_same_time_share_one_answer() -> None:
+    async def story(memory: Memory) -> None:
+        assert (
+            await asyncio.gather(*(memory.ledger.evaluate(NODES, {}) for _ in range(4)))
+            == [ANSWERS[NODES]] * 4
+        )
+        assert memory.inner.evaluated == [NODES]
+
+    told(story)
+
+
 def test_a_round_is_read_each_time() -> None:
     async def story(memory: Memory) -> None:
         assert await memory.asked(ROUND, times=3) == 3

@@ -14,7 +14,7 @@ from bfl_chaincode.api.canonical import Json
 from bfl_chaincode.api.records import NodeRole
 from bfl_fabric.domain.ports import Commit
 from bfl_fabric.errors import LedgerError, LedgerRefused, LedgerUnavailable
-from bfl_fabric.roles.receipts import ENOUGH, Acknowledge, ReceiptDesk
+from bfl_fabric.roles.receipts import ENOUGH, WAITS, Acknowledge, ReceiptDesk
 from bfl_fabric.roles.workbench import Workbench
 from bfl_fabric.testing.compute import InlineCompute
 from bfl_fabric.testing.ledger import ScriptedLedger
@@ -46,8 +46,8 @@ class Counter:
         if opened:
             self.ledger.open.set()
 
-    def sends(self, who: str, number: int = 1, committed: Collection[str] = ()) -> asyncio.Task[None]:
-        return asyncio.create_task(self.desk.send(acknowledgement(who, number), committed))
+    def sends(self, who: str, number: int = 1, expected: Collection[str] = ()) -> asyncio.Task[None]:
+        return asyncio.create_task(self.desk.send(acknowledgement(who, number), expected))
 
     @property
     def batches(self) -> list[list[str]]:
@@ -171,17 +171,35 @@ def test_who_is_cancelled_leaves_the_others_to_the_next_turn(tmp_path: Path) -> 
 SILOS = ("a-1", "a-2", "b-1")
 
 
-def test_receipts_wait_for_committed_uploads_that_are_on_their_way(tmp_path: Path) -> None:
+def test_receipts_wait_for_uploads_that_are_expected(tmp_path: Path) -> None:
     async def story() -> None:
         counter = Counter(tmp_path, on_their_way_seconds=0.25)
-        sent = [counter.sends("a-1", committed=("a-1", "a-2"))]
+        sent = [counter.sends("a-1", expected=("a-1", "a-2"))]
         await turns()
-        sent.append(counter.sends("a-2", committed=SILOS))
+        sent.append(counter.sends("a-2", expected=SILOS))
         await turns()
         assert counter.batches == []
-        sent.append(counter.sends("b-1", committed=SILOS))
+        sent.append(counter.sends("b-1", expected=SILOS))
         await asyncio.gather(*sent)
         assert counter.batches == [["a-1", "a-2", "b-1"]]
+
+    asyncio.run(story())
+
+
+def test_each_that_comes_earns_the_others_another_wait_but_not_for_ever(tmp_path: Path) -> None:
+    async def story() -> None:
+        counter = Counter(tmp_path, on_their_way_seconds=0.25)
+        many = [f"a-{number}" for number in range(2 * WAITS)]
+        sent = [counter.sends(many[0], expected=many)]
+        for who in many[1:WAITS]:
+            await counter.clock.advance(0.2)
+            sent.append(counter.sends(who, expected=many))
+        await counter.clock.advance(0.2)
+        assert counter.batches == []
+        sent.append(counter.sends(many[WAITS], expected=many))
+        await counter.clock.advance(0.1)
+        await asyncio.gather(*sent)
+        assert counter.batches == [many[: WAITS + 1]]
 
     asyncio.run(story())
 
@@ -189,7 +207,7 @@ def test_receipts_wait_for_committed_uploads_that_are_on_their_way(tmp_path: Pat
 def test_receipts_do_not_wait_for_long_nor_for_what_was_sent(tmp_path: Path) -> None:
     async def story() -> None:
         counter = Counter(tmp_path, on_their_way_seconds=0.25)
-        both = [counter.sends(who, committed=SILOS) for who in ("a-1", "a-2")]
+        both = [counter.sends(who, expected=SILOS) for who in ("a-1", "a-2")]
         await counter.clock.advance(0.2)
         assert counter.batches == []
         with counter.desk.expecting(acknowledgement("b-1")):
@@ -197,7 +215,7 @@ def test_receipts_do_not_wait_for_long_nor_for_what_was_sent(tmp_path: Path) -> 
             assert counter.batches == []
         await asyncio.gather(*both)
         assert counter.batches == [["a-1", "a-2"]]
-        await counter.sends("b-1", committed=("b-1",))
+        await counter.sends("b-1", expected=("b-1",))
         assert counter.batches[1:] == [["b-1"]]
 
     asyncio.run(story())

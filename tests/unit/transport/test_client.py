@@ -3,12 +3,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
 
 from bfl_fabric.domain.ports import UpdateChannel, UpdateName
@@ -17,9 +13,9 @@ from bfl_fabric.storage.blobs import FileBlobStore
 from bfl_fabric.storage.incoming import PartialFile
 from bfl_fabric.transport.client import TransferClient
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb
-from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2_grpc
 from bfl_fabric.transport.limits import ClientLimits
 from bfl_fabric.transport.server import TransferServer
+from tests.unit.transport.lying import LyingService, lying
 from tests.unit.transport.throwaway_tls import Authority, pem
 from tests.unit.transport.transfer_site import MIB, QUICK_SERVER, Site, eventually, noise, run, sha256
 
@@ -309,34 +305,6 @@ def test_one_client_keeps_within_its_places_however_much_is_asked_of_it(site: Si
         assert list(mine.digests()) == sorted(digests)
 
     run(body())
-
-
-class LyingService:
-    """A BlobTransfer that sends whatever a test wants."""
-
-    def __init__(self, chunks: list[pb.DownloadChunk], pause_seconds: float = 0) -> None:
-        self.chunks = chunks
-        self.pause_seconds = pause_seconds
-        self.calls = 0
-
-    async def Download(self, request: pb.DownloadRequest, context: Any) -> AsyncIterator[pb.DownloadChunk]:
-        self.calls += 1
-        for chunk in self.chunks:
-            yield chunk
-        await asyncio.sleep(self.pause_seconds)
-
-
-@asynccontextmanager
-async def lying(site: Site, service: LyingService) -> AsyncIterator[str]:
-    generated: Any = transfer_pb2_grpc
-    server = grpc.aio.server(options=[("grpc.max_send_message_length", 64 * MIB)], maximum_concurrent_rpcs=8)
-    generated.add_BlobTransferServicer_to_server(service, server)
-    port = server.add_secure_port("127.0.0.1:0", site.node.server_credentials())
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(None)
 
 
 WANTED = noise(2 * MIB, "wanted")

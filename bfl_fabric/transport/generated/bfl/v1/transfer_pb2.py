@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x66l/v1/transfer.proto\x12\x06\x62\x66l.v1\"D\n\nUpdateName\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05round\x18\x02 \x01(\r\x12\x16\n\x0eparticipant_id\x18\x03 \x01(\t\"G\n\x13UploadStatusRequest\x12 \n\x04name\x18\x01 \x01(\x0b\x32\x12.bfl.v1.UpdateName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"8\n\x0cUploadStatus\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"d\n\x0cUploadHeader\x12 \n\x04name\x18\x01 \x01(\x0b\x32\x12.bfl.v1.UpdateName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\"_\n\rUploadRequest\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.bfl.v1.UploadHeaderH\x00\x12\x1e\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\r.bfl.v1.ChunkH\x00\x42\x06\n\x04part\"%\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"U\n\rUploadReceipt\x12 \n\x04name\x18\x01 \x01(\x0b\x32\x12.bfl.v1.UpdateName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"1\n\x0f\x44ownloadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"-\n\rDownloadChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c*\xc6\x02\n\rRefusalReason\x12\x1e\n\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18REFUSAL_REASON_MALFORMED\x10\x01\x12\x1f\n\x1bREFUSAL_REASON_WRONG_OFFSET\x10\x02\x12\x1f\n\x1bREFUSAL_REASON_WRONG_DIGEST\x10\x03\x12 \n\x1cREFUSAL_REASON_NOT_PERMITTED\x10\x04\x12\x1c\n\x18REFUSAL_REASON_NOT_FOUND\x10\x05\x12\x17\n\x13REFUSAL_REASON_BUSY\x10\x06\x12\x1b\n\x17REFUSAL_REASON_TOO_SLOW\x10\x07\x12\x1f\n\x1bREFUSAL_REASON_STORAGE_FULL\x10\x08\x12\x1e\n\x1aREFUSAL_REASON_UNAVAILABLE\x10\t2\x90\x01\n\x0eUpdateTransfer\x12\x44\n\x0fGetUploadStatus\x12\x1b.bfl.v1.UploadStatusRequest\x1a\x14.bfl.v1.UploadStatus\x12\x38\n\x06Upload\x12\x15.bfl.v1.UploadRequest\x1a\x15.bfl.v1.UploadReceipt(\x01\x32L\n\x0c\x42lobTransfer\x12<\n\x08\x44ownload\x12\x17.bfl.v1.DownloadRequest\x1a\x15.bfl.v1.DownloadChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x66l/v1/transfer.proto\x12\x06\x62\x66l.v1\"D\n\nUpdateName\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05round\x18\x02 \x01(\r\x12\x16\n\x0eparticipant_id\x18\x03 \x01(\t\"G\n\x13UploadStatusRequest\x12 \n\x04name\x18\x01 \x01(\x0b\x32\x12.bfl.v1.UpdateName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"8\n\x0cUploadStatus\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"d\n\x0cUploadHeader\x12 \n\x04name\x18\x01 \x01(\x0b\x32\x12.bfl.v1.UpdateName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\"_\n\rUploadRequest\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.bfl.v1.UploadHeaderH\x00\x12\x1e\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\r.bfl.v1.ChunkH\x00\x42\x06\n\x04part\"%\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"U\n\rUploadReceipt\x12 \n\x04name\x18\x01 \x01(\x0b\x32\x12.bfl.v1.UpdateName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"1\n\x0f\x44ownloadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"-\n\rDownloadChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"*\n\x17\x44ownloadTogetherRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\x0c\"\x19\n\tWholeBlob\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\xc6\x02\n\rRefusalReason\x12\x1e\n\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18REFUSAL_REASON_MALFORMED\x10\x01\x12\x1f\n\x1bREFUSAL_REASON_WRONG_OFFSET\x10\x02\x12\x1f\n\x1bREFUSAL_REASON_WRONG_DIGEST\x10\x03\x12 \n\x1cREFUSAL_REASON_NOT_PERMITTED\x10\x04\x12\x1c\n\x18REFUSAL_REASON_NOT_FOUND\x10\x05\x12\x17\n\x13REFUSAL_REASON_BUSY\x10\x06\x12\x1b\n\x17REFUSAL_REASON_TOO_SLOW\x10\x07\x12\x1f\n\x1bREFUSAL_REASON_STORAGE_FULL\x10\x08\x12\x1e\n\x1aREFUSAL_REASON_UNAVAILABLE\x10\t2\x90\x01\n\x0eUpdateTransfer\x12\x44\n\x0fGetUploadStatus\x12\x1b.bfl.v1.UploadStatusRequest\x1a\x14.bfl.v1.UploadStatus\x12\x38\n\x06Upload\x12\x15.bfl.v1.UploadRequest\x1a\x15.bfl.v1.UploadReceipt(\x01\x32\x96\x01\n\x0c\x42lobTransfer\x12<\n\x08\x44ownload\x12\x17.bfl.v1.DownloadRequest\x1a\x15.bfl.v1.DownloadChunk0\x01\x12H\n\x10\x44ownloadTogether\x12\x1f.bfl.v1.DownloadTogetherRequest\x1a\x11.bfl.v1.WholeBlob0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bfl.v1.transfer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REFUSALREASON']._serialized_start=658
-  _globals['_REFUSALREASON']._serialized_end=984
+  _globals['_REFUSALREASON']._serialized_start=729
+  _globals['_REFUSALREASON']._serialized_end=1055
   _globals['_UPDATENAME']._serialized_start=33
   _globals['_UPDATENAME']._serialized_end=101
   _globals['_UPLOADSTATUSREQUEST']._serialized_start=103
@@ -51,8 +51,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADREQUEST']._serialized_end=608
   _globals['_DOWNLOADCHUNK']._serialized_start=610
   _globals['_DOWNLOADCHUNK']._serialized_end=655
-  _globals['_UPDATETRANSFER']._serialized_start=987
-  _globals['_UPDATETRANSFER']._serialized_end=1131
-  _globals['_BLOBTRANSFER']._serialized_start=1133
-  _globals['_BLOBTRANSFER']._serialized_end=1209
+  _globals['_DOWNLOADTOGETHERREQUEST']._serialized_start=657
+  _globals['_DOWNLOADTOGETHERREQUEST']._serialized_end=699
+  _globals['_WHOLEBLOB']._serialized_start=701
+  _globals['_WHOLEBLOB']._serialized_end=726
+  _globals['_UPDATETRANSFER']._serialized_start=1058
+  _globals['_UPDATETRANSFER']._serialized_end=1202
+  _globals['_BLOBTRANSFER']._serialized_start=1205
+  _globals['_BLOBTRANSFER']._serialized_end=1355
 # @@protoc_insertion_point(module_scope)

@@ -161,6 +161,11 @@ class BlobTransferStub(object):
                 request_serializer=bfl_dot_v1_dot_transfer__pb2.DownloadRequest.SerializeToString,
                 response_deserializer=bfl_dot_v1_dot_transfer__pb2.DownloadChunk.FromString,
                 _registered_method=True)
+        self.DownloadTogether = channel.unary_stream(
+                '/bfl.v1.BlobTransfer/DownloadTogether',
+                request_serializer=bfl_dot_v1_dot_transfer__pb2.DownloadTogetherRequest.SerializeToString,
+                response_deserializer=bfl_dot_v1_dot_transfer__pb2.WholeBlob.FromString,
+                _registered_method=True)
 
 
 class BlobTransferServicer(object):
@@ -173,6 +178,14 @@ class BlobTransferServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DownloadTogether(self, request, context):
+        """Several blobs of at most 1 MiB each in one call: they come whole, one message each, in the order asked for. The
+        first that cannot be given ends the call; what came before it holds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BlobTransferServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -180,6 +193,11 @@ def add_BlobTransferServicer_to_server(servicer, server):
                     servicer.Download,
                     request_deserializer=bfl_dot_v1_dot_transfer__pb2.DownloadRequest.FromString,
                     response_serializer=bfl_dot_v1_dot_transfer__pb2.DownloadChunk.SerializeToString,
+            ),
+            'DownloadTogether': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadTogether,
+                    request_deserializer=bfl_dot_v1_dot_transfer__pb2.DownloadTogetherRequest.FromString,
+                    response_serializer=bfl_dot_v1_dot_transfer__pb2.WholeBlob.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -210,6 +228,33 @@ class BlobTransfer(object):
             '/bfl.v1.BlobTransfer/Download',
             bfl_dot_v1_dot_transfer__pb2.DownloadRequest.SerializeToString,
             bfl_dot_v1_dot_transfer__pb2.DownloadChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadTogether(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bfl.v1.BlobTransfer/DownloadTogether',
+            bfl_dot_v1_dot_transfer__pb2.DownloadTogetherRequest.SerializeToString,
+            bfl_dot_v1_dot_transfer__pb2.WholeBlob.FromString,
             options,
             channel_credentials,
             insecure,
