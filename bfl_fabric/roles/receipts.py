@@ -20,12 +20,12 @@ from bfl_fabric.roles.workbench import Workbench
 ENOUGH = 32
 """So many receipts wait for no others: a loop has no more under way at once (`LoopTerms.actions_at_once`)."""
 
-ON_THEIR_WAY_SECONDS = 0.25
+ON_THEIR_WAY_SECONDS = 0.5
 """How long the receipts of a node wait for the next upload. Silos that deliver together lose no time by it, for the
 round is sealed once all have arrived; one that comes alone loses so much."""
 
 WAITS = 4
-"""So often at most receipts wait for the next one."""
+"""So many times as long receipts wait at most, however many come one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +112,25 @@ class ReceiptDesk:
 
     async def _gathered(self, desk: _Desk) -> None:
         """Wait until those that wait may go."""
-        late, here, waits = self._late(), len(desk.waiting), WAITS
+        last, late, here = self._timer(WAITS), self._timer(1), len(desk.waiting)
         try:
-            while not desk.may_go(is_late=late.done()):
-                if len(desk.waiting) > here and waits > 1 and not late.done():
+            while not desk.may_go(is_late=late.done() or last.done()):
+                if len(desk.waiting) > here and not late.done():
                     late.cancel()
-                    late, here, waits = self._late(), len(desk.waiting), waits - 1
+                    late, here = self._timer(1), len(desk.waiting)
                 desk.changed.clear()
                 changed = asyncio.create_task(desk.changed.wait())
                 try:
-                    pending = [changed] if late.done() else [changed, late]
-                    await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    timers = [timer for timer in (late, last) if not timer.done()]
+                    await asyncio.wait([changed, *timers], return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     changed.cancel()
         finally:
             late.cancel()
+            last.cancel()
 
-    def _late(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self._bench.ports.clock.sleep(self._on_their_way_seconds))
+    def _timer(self, waits: int) -> asyncio.Task[None]:
+        return asyncio.create_task(self._bench.ports.clock.sleep(waits * self._on_their_way_seconds))
 
     def _settle(self, action: Acknowledge, desk: _Desk) -> None:
         desk.changed.set()

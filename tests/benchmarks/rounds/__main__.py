@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
                 times = asyncio.run(
                     measure(place, load, kinds, chosen.turns, chosen.rounds, ledger, chosen.silos)
                 )
-            tables.append(table(load.title + ledger.title, times))
+            tables.append(table(f"{load.title}, {chosen.silos} silos{ledger.title}", times))
             print(tables[-1].markdown())
     if chosen.write is not None:
         write_tables(chosen.write, tables, COMMAND, NAME)
