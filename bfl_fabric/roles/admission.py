@@ -71,7 +71,7 @@ class NodeAdmission:
         if commitment.digest != digest:
             raise MalformedInput(f"{name.participant_id} committed {commitment.digest}, not {digest}")
         await self._checks.check(view, commitment, path)
-        self._checks.note_arrival(digest)
+        self._checks.note_arrival(view, digest)
 
     async def may_read(self, caller: TransferCaller, digest: str) -> bool:
         """Say whether the table of this module lets the caller read the blob."""

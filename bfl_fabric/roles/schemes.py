@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 from bfl_chaincode.api.records import KeyEpoch, RoundView, UpdateCommitment
@@ -18,6 +19,12 @@ from bfl_fabric.roles.attempts import is_shared
 from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.fetching import KEY_SOURCES, Fetcher
 from bfl_fabric.roles.workbench import Workbench, file_digest
+
+SAME_TIME_SECONDS = 0.15
+"""How long a role leaves uploads that arrived to themselves, for each look at the ledger costs as much as an upload."""
+
+COUNTED_ROUNDS = 64
+"""Of so many rounds the arrivals are counted; of one that is forgotten the last upload comes like any other."""
 
 
 class TaskSchemes:
@@ -81,11 +88,20 @@ class UploadChecks:
         self._schemes = schemes
         self._passed: set[UpdateCommitment] = set()
         self._arriving: set[str] = set()
-        self._arrival = asyncio.Event()
+        self._arrived: Counter[tuple[str, int]] = Counter()
+        self._arrival, self._last = asyncio.Event(), asyncio.Event()
 
-    def note_arrival(self, digest: str) -> None:
-        """Write down that the server accepted this upload and is about to store it."""
+    def note_arrival(self, view: RoundView, digest: str) -> None:
+        """Write down that the server accepted this upload of the round and is about to store it."""
+        round_ = round_of(view)
+        key = round_.task_id, round_.number
         self._arriving.add(digest)
+        self._arrived[key] += 1
+        if self._arrived[key] >= len(round_.cohort):
+            del self._arrived[key]
+            self._last.set()
+        elif len(self._arrived) > COUNTED_ROUNDS:
+            del self._arrived[next(iter(self._arrived))]
         self._arrival.set()
 
     def is_arriving(self, digest: str) -> bool:
@@ -101,9 +117,20 @@ class UploadChecks:
         self._arriving.discard(digest)
 
     async def arrival(self) -> None:
-        """Return when an upload has been accepted since the last call returned."""
+        """Return when an upload has been accepted since the last call returned; unless it is the last one of its
+        round, a little later: others come at the same time."""
         await self._arrival.wait()
+        waits = [
+            asyncio.create_task(self._last.wait()),
+            asyncio.create_task(self._bench.ports.clock.sleep(SAME_TIME_SECONDS)),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
         self._arrival.clear()
+        self._last.clear()
 
     async def check(self, view: RoundView, commitment: UpdateCommitment, path: Path) -> None:
         """Check the digest, the form and each field; under a shared key keep the mask part, which must be the

@@ -21,12 +21,14 @@ from bfl_fabric.roles.actions import Action, of_task
 from bfl_fabric.roles.aggregator import AggregatorRole, ProposeAggregate
 from bfl_fabric.roles.announcement import AnnouncementRole
 from bfl_fabric.roles.coordinator import CoordinatorRole, Patience, PublishModel
+from bfl_fabric.roles.evidence import round_of
 from bfl_fabric.roles.fetching import Fetcher
 from bfl_fabric.roles.key_holder import KeyHolderRole, OpenEpoch, OpenSum
 from bfl_fabric.roles.models import SOUND_MODEL, CheckModel, ModelChecks
 from bfl_fabric.roles.participant import ParticipantRole
 from bfl_fabric.roles.reader import LedgerReader
 from bfl_fabric.roles.receipts import Acknowledge
+from bfl_fabric.roles.schemes import COUNTED_ROUNDS, SAME_TIME_SECONDS
 from bfl_fabric.roles.verifier import NOTHING_DIGEST, Attest, VerifierRole
 from bfl_fabric.testing.training import DigestEvaluator, UniqueTrainer
 from tests.unit.roles.nodes import ANode, Scene
@@ -38,6 +40,7 @@ from tests.unit.roles.rounds import (
     PARTICIPANTS,
     SAMPLES,
     TASK,
+    collecting,
     digest,
     receipts,
     round_,
@@ -105,7 +108,7 @@ def test_a_receipt_waits_until_the_bytes_are_stored(scene: Scene) -> None:
     seen = holder.hold(a_1=data)
     name = seen.updates[0].digest
     holder.node.blobs.lose(name)
-    holder.node.checks.note_arrival(name)
+    holder.node.checks.note_arrival(seen, name)
 
     async def story() -> None:
         receipt = asyncio.create_task(holder.role.perform(Acknowledge(TASK, 1, "a-1", name)))
@@ -127,7 +130,7 @@ def test_an_accepted_upload_that_is_never_stored_gets_no_receipt(scene: Scene, i
     if is_checked:
         asyncio.run(holder.node.checks.check(seen, update, holder.node.blobs.path(update.digest)))
     holder.node.blobs.lose(update.digest)
-    holder.node.checks.note_arrival(update.digest)
+    holder.node.checks.note_arrival(seen, update.digest)
 
     async def story() -> None:
         action = Acknowledge(TASK, 1, "a-1", seen.updates[0].digest)
@@ -141,17 +144,33 @@ def test_an_accepted_upload_that_is_never_stored_gets_no_receipt(scene: Scene, i
     assert not holder.node.checks.is_arriving(seen.updates[0].digest)
 
 
-def test_an_accepted_upload_stirs_the_role(scene: Scene) -> None:
+def test_accepted_uploads_stir_the_role_a_little_later_and_the_last_one_at_once(scene: Scene) -> None:
     holder = Holder(scene, AGGREGATOR, NodeRole.AGGREGATOR)
+    checks, cohort = holder.node.checks, round_of(collecting()).cohort
 
     async def story() -> None:
         stirred = asyncio.create_task(holder.role.stirred())
         await asyncio.sleep(0)
+        checks.note_arrival(collecting(), digest(cohort[0]))
+        await scene.clock.advance(SAME_TIME_SECONDS - 0.01)
         assert not stirred.done()
-        holder.node.checks.note_arrival(digest("a-1"))
+        await scene.clock.advance(0.02)
+        await asyncio.wait_for(stirred, 1)
+        stirred = asyncio.create_task(holder.role.stirred())
+        await scene.clock.advance(1)
+        assert not stirred.done()
+        for who in cohort[1:]:
+            checks.note_arrival(collecting(), digest(who))
         await asyncio.wait_for(stirred, 1)
 
     asyncio.run(story())
+
+
+def test_arrivals_of_old_rounds_are_forgotten(scene: Scene) -> None:
+    checks = Holder(scene, AGGREGATOR, NodeRole.AGGREGATOR).node.checks
+    for number in range(2 * COUNTED_ROUNDS):
+        checks.note_arrival(view(round_(Phase.COLLECTING, number=number)), digest(f"{number}"))
+    assert len(checks._arrived) == COUNTED_ROUNDS
 
 
 def test_aggregator_and_verifier_find_the_same_aggregate(scene: Scene) -> None:
