@@ -128,7 +128,6 @@ class FileBlobStore:
             self._require_room(size_bytes)
             os.fsync(descriptor)
             self._place(path, digest, size_bytes)
-        sync_directory(path.parent)
 
     @contextmanager
     def _staged(self) -> Iterator[tuple[int, Path]]:

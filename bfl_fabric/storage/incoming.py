@@ -180,7 +180,7 @@ class PartialFile:
                 raise
 
     def complete(self) -> Path:
-        """Return the synced file with exactly the promised bytes.
+        """Return the file with exactly the promised bytes; the store that adopts it makes them durable.
 
         Raises TransferFailed when bytes are missing, MalformedInput when the digest is another one: then the
         file is dropped.
@@ -190,7 +190,6 @@ class PartialFile:
                 raise TransferFailed(
                     f"the transfer ended at offset {self._received}, expected {self._size_bytes}: resume it there"
                 )
-            self._sync()
             found = digest_of_file(self._path)
             if found != self._digest:
                 self._drop()
@@ -211,7 +210,8 @@ class PartialFile:
             if self._file.closed:
                 return
             try:
-                self._sync()
+                if self._path.exists():
+                    self._sync()
             except OSError as error:
                 _log.warning("the end of a partial blob could not be synced: %s", error.strerror)
             finally:

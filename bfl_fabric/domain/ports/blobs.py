@@ -44,7 +44,7 @@ class PartialBlob(Protocol):
         """Write the next bytes. Raises StorageFull, and MalformedInput for bytes beyond the size."""
 
     def complete(self) -> Path:
-        """Return the synced file for `BlobStore.adopt`.
+        """Return the file for `BlobStore.adopt`, which makes it durable.
 
         Raises TransferFailed when bytes are missing, MalformedInput when the digest is another one: then
         nothing is kept.

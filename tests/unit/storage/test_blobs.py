@@ -154,10 +154,9 @@ def test_adopt_refuses_a_file_of_another_file_system(store: FileBlobStore) -> No
         store.adopt(Path("/proc/self/status"))
 
 
-@pytest.mark.parametrize("way", ["put", "adopt"])
-def test_bytes_are_durable_before_their_name_and_the_name_before_the_answer(
-    store: FileBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is synced and renamed, in order."""
     steps: list[str] = []
     sync, replace = os.fsync, Path.replace
 
@@ -172,10 +171,26 @@ def test_bytes_are_durable_before_their_name_and_the_name_before_the_answer(
 
     monkeypatch.setattr(os, "fsync", note_sync)
     monkeypatch.setattr(Path, "replace", note_replace)
+    return steps
+
+
+@pytest.mark.parametrize("way", ["put", "adopt"])
+def test_bytes_are_durable_before_their_name_and_the_name_before_the_answer(
+    store: FileBlobStore, tmp_path: Path, steps: list[str], way: str
+) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"data")
     digest = store.put(b"data") if way == "put" else store.adopt(source)
-    assert steps[:4] == ["sync bytes", "sync blobs", "rename", f"sync {digest[:2]}"]
+    assert steps == ["sync bytes", "sync blobs", "rename", f"sync {digest[:2]}"]
+
+
+def test_what_was_received_is_synced_once_and_named_once(store: FileBlobStore, steps: list[str]) -> None:
+    digest = hashlib.sha256(b"data").hexdigest()
+    receiving = store.incoming.open("upload", digest, 4)
+    receiving.append(b"data")
+    assert store.adopt(receiving.complete()) == digest
+    receiving.close()
+    assert steps == ["sync bytes", "sync blobs", "rename", f"sync {digest[:2]}"]
 
 
 def test_a_full_disk_is_storage_full_and_loses_nothing(store: FileBlobStore, tmp_path: Path) -> None:
