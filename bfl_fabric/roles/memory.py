@@ -45,9 +45,8 @@ class RememberingLedger:
         if transaction not in CHANGED_BY or not self._listeners:
             return await self._ledger.evaluate(transaction, request)
         key = transaction, canonical.dump(dict(request))
-        async with self._asking.setdefault(
-            key, asyncio.Lock()
-        ):  # who waited here finds what the one before kept
+        turn = self._asking.setdefault(key, asyncio.Lock())
+        async with turn:  # who waited here finds what the one before kept
             return await self._answer(key, transaction, request)
 
     async def _answer(self, key: tuple[str, bytes], transaction: str, request: Mapping[str, Json]) -> Json:

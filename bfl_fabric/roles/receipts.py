@@ -68,7 +68,8 @@ class _Desk:
 class ReceiptDesk:
     """Sends one organization's receipts: for each round one transaction at a time, with all that wait.
 
-    They wait `on_their_way_seconds` for other uploads that are expected, and as long again when one has come.
+    They wait `on_their_way_seconds` for other uploads that are expected, and as long again when one has come,
+    `WAITS` times as long at most.
     """
 
     def __init__(self, bench: Workbench, on_their_way_seconds: float = 0.0) -> None:

@@ -21,7 +21,7 @@ from bfl_fabric.roles.fetching import KEY_SOURCES, Fetcher
 from bfl_fabric.roles.workbench import Workbench, file_digest
 
 SAME_TIME_SECONDS = 0.15
-"""How long a role leaves uploads that arrived to themselves, for each look at the ledger costs as much as an upload."""
+"""How long a role leaves uploads that arrived to themselves, for each look at the ledger is a call to it."""
 
 COUNTED_ROUNDS = 64
 """Of so many rounds the arrivals are counted; of one that is forgotten the last upload comes like any other."""

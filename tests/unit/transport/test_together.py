@@ -9,6 +9,7 @@ import pytest
 
 from bfl_fabric.errors import MalformedInput, NotFound, TransferFailed
 from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2 as pb
+from bfl_fabric.transport.generated.bfl.v1 import transfer_pb2_grpc
 from bfl_fabric.transport.limits import CHUNK_BYTES, TOGETHER_BLOBS, ClientLimits
 from bfl_fabric.transport.refusals import reason_of
 from tests.unit.transport.lying import LyingService, lying
@@ -122,5 +123,15 @@ def test_a_node_that_falls_silent_is_given_up(site: Site) -> None:
             with pytest.raises(TransferFailed, match=r"sent nothing for 0\.3 s"):
                 await client.download_together(address, sizes_of(PAIR), site.store_of("verifier.beta"))
         assert service.calls == 1
+
+    run(body())
+
+
+def test_a_node_that_does_not_know_the_call_is_one_that_did_not_give_them(site: Site) -> None:
+    async def body() -> None:
+        old: Any = transfer_pb2_grpc
+        async with lying(site, old.BlobTransferServicer()) as address, site.client(*READER) as client:
+            with pytest.raises(TransferFailed):
+                await client.download_together(address, sizes_of(PAIR), site.store_of("verifier.beta"))
 
     run(body())
