@@ -6,6 +6,7 @@ Importing it loads numpy and nothing of TenSEAL.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -24,13 +25,21 @@ from bfl_fabric.domain.ports import (
 from bfl_fabric.errors import ConfigurationError
 from bfl_fabric.he.ckks import CkksProvider
 from bfl_fabric.he.isolation import StartWorker, WorkerLimits, WorkerProcess
-from bfl_fabric.he.lattice.parameters import PACKED_WIDE, THRESHOLD_WIDE, smallest_set
+from bfl_fabric.he.lattice.parameters import (
+    PACKED_WIDE,
+    THRESHOLD_WIDE,
+    half_as_large,
+    smallest_set,
+    upload_bits,
+)
 from bfl_fabric.he.lattice.terms import levels_of
 from bfl_fabric.he.packed.backend import BackEndName
 from bfl_fabric.he.packed.scheme import PackedProvider
 from bfl_fabric.he.parameters import CKKS_N4096_R64
 from bfl_fabric.he.scoring.directions import MINIMUM_TERMS
 from bfl_fabric.he.threshold.provider import ThresholdProvider
+
+logger = logging.getLogger(__name__)
 
 
 class ClosingProvider(SchemeProvider, Protocol):
@@ -57,6 +66,8 @@ def choose_parameters(
 ) -> str:
     """Return the digest of the parameter set that makes the smallest uploads for a task.
 
+    A warning is logged when they could be half as large with a smaller `max_total_weight`.
+
     Args:
         scheme: its word in the task.
         value_bits: of one coordinate, sign included.
@@ -72,8 +83,21 @@ def choose_parameters(
         return _DEFAULT_PARAMETERS[scheme]
     # a score question of a joint key needs room for a few values of the heaviest member, which may be nearly all weight
     room = MINIMUM_TERMS if scheme == "threshold" else 1
-    largest = levels_of(value_bits) * max_total_weight * room
-    return smallest_set(scheme, largest, members, parameter_count).digest
+    each = levels_of(value_bits) * room
+    chosen = smallest_set(scheme, each * max_total_weight, members, parameter_count)
+    smaller = half_as_large(chosen, members, parameter_count)
+    if smaller is not None and smaller.largest_sum >= each:
+        logger.warning(
+            "max_total_weight %d takes %.1f bytes a parameter (%s); with %d or less it would be %.1f (%s): set it to "
+            "what the samples of all silos may add up to",
+            max_total_weight,
+            upload_bits(chosen, parameter_count) / 8 / parameter_count,
+            chosen.name,
+            smaller.largest_sum // each,
+            upload_bits(smaller, parameter_count) / 8 / parameter_count,
+            smaller.name,
+        )
+    return chosen.digest
 
 
 class EncryptionSchemes:

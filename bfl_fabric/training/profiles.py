@@ -26,6 +26,8 @@ class Profile:
     """A data set with an architecture of `models` and defaults that suit both.
 
     Decimals that reach the ledger are strings. `alpha` is the Dirichlet concentration of the split by label.
+    `max_total_weight` is little more than the data set has samples: the less a sum must carry, the smaller are the
+    uploads of large models (docs/guide/choosing-a-scheme.md).
     """
 
     data: str
@@ -40,7 +42,7 @@ class Profile:
     local_epochs: int
     clip: str
     value_bits: int = 16
-    max_total_weight: int = 32_768
+    max_total_weight: int
     alpha: float
     minimum_samples: int
     hold_out_percent: int
@@ -81,6 +83,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             batch_size=32,
             local_epochs=2,
             clip="1",
+            max_total_weight=1_024,
             alpha=0.5,
             minimum_samples=16,
             hold_out_percent=30,
@@ -97,6 +100,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             batch_size=16,
             local_epochs=4,
             clip="2",
+            max_total_weight=2_048,
             alpha=0.5,
             minimum_samples=32,
             hold_out_percent=25,

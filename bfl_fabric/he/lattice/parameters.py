@@ -104,7 +104,7 @@ class LatticeParameters:
         """How many bits one residue takes on the wire, row by row."""
         return tuple(prime.bit_length() for prime in self.primes)
 
-    @property
+    @cached_property
     def slots(self) -> tuple[tuple[int, ...], ...]:
         """The values that one coefficient carries: for each, the rows that carry it.
 
@@ -289,6 +289,19 @@ def smallest_set(scheme: str, largest_sum: int, members: int, parameter_count: i
             "lower value_bits or max_total_weight"
         )
     return min(fitting, key=lambda item: upload_bits(item, parameter_count))
+
+
+def half_as_large(chosen: LatticeParameters, members: int, parameter_count: int) -> LatticeParameters | None:
+    """Return the set for the largest sums of those whose uploads are at most half as large, None if there is none."""
+    limit = upload_bits(chosen, parameter_count) // 2
+    smaller = [
+        item
+        for item in _SETS
+        if item.scheme == chosen.scheme
+        and item.max_members >= members
+        and upload_bits(item, parameter_count) <= limit
+    ]
+    return max(smaller, key=lambda item: item.largest_sum, default=None)
 
 
 def upload_bits(parameters: LatticeParameters, parameter_count: int) -> int:

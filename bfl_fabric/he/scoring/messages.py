@@ -36,14 +36,13 @@ from bfl_fabric.he.scoring.directions import (
     queries_per_slot,
     terms_per_query,
 )
-from bfl_fabric.he.scoring.plan import DirectionPlan, SlotQuestions
+from bfl_fabric.he.scoring.plan import DirectionPlan, SlotQuestions, table_width
 from bfl_fabric.he.scoring.scalars import (
     add_part,
     empty_table,
     exact_answers,
     reduced,
     require_table,
-    table_width,
 )
 
 SEED_BYTES = 64

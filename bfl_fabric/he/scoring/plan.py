@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bfl_chaincode.api import canonical
 from bfl_fabric.errors import MalformedInput
-from bfl_fabric.he.lattice.modular import Integers
+from bfl_fabric.he.lattice.modular import Integers, Residues
 from bfl_fabric.he.lattice.parameters import LatticeParameters
 
 SCORE_LIMIT = 1 << 62
@@ -128,6 +128,15 @@ class DirectionPlan:
         return tuple(digests)
 
     @cached_property
+    def moduli(self) -> Residues:
+        """The prime of each residue of a table of answers, uint64[queries, W]; 1 where the residue is always zero."""
+        moduli = np.ones((self.queries, table_width(self.parameters)), dtype=np.uint64)
+        for item in self.asked:
+            primes = [self.parameters.primes[row] for row in answer_rows(self.parameters, item.slot)]
+            moduli[item.first : item.first + item.count, : len(primes)] = primes
+        return moduli
+
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The terms by polynomial, then slot."""
         parts = [part for item in self.asked for part in self._parts(item)]
@@ -148,11 +157,6 @@ class DirectionPlan:
         for item in self.asked:
             sizes[item.first : item.first + item.count] += np.abs(item.blinds).sum(axis=1)
         return sizes
-
-    @cached_property
-    def query_slots(self) -> tuple[int, ...]:
-        """The slot of each question."""
-        return tuple(item.slot for item in self.asked for _ in range(item.count))
 
     def answers_of(self, values: NDArray[np.int64]) -> list[int]:
         """Return the exact answers of known values int64[parameter_count]: sums of updates, or an update in tests.
@@ -207,6 +211,16 @@ class DirectionPlan:
                 for item in self.slots
             ],
         )
+
+
+def table_width(parameters: LatticeParameters) -> int:
+    """Return how many residues an answer has."""
+    return len(parameters.noise_primes) + parameters.primes_per_value
+
+
+def answer_rows(parameters: LatticeParameters, slot: int) -> list[int]:
+    """Return the rows that an answer of this slot has residues of: the noise primes' and the slot's."""
+    return sorted(set(range(len(parameters.noise_primes))) | set(parameters.slots[slot]))
 
 
 def estimate(energy: int, slots: Sequence[tuple[int, int, int, int]]) -> Fraction:

@@ -8,17 +8,17 @@ value stands beside the error in the noise primes, are zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from functools import lru_cache
-from operator import mul
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bfl_fabric.errors import KeyHolderRefused, MalformedInput
 from bfl_fabric.he.lattice.parameters import NOISE_SIGMAS, TAIL_SIGMAS, LatticeParameters
 from bfl_fabric.he.lattice.randomness import ERROR_BOUND
 from bfl_fabric.he.lattice.ring import Residues
-from bfl_fabric.he.scoring.plan import DirectionPlan, Part
+from bfl_fabric.he.scoring.plan import DirectionPlan, Part, answer_rows, table_width
 
 _REFUSAL = "the answers do not open to those of a well-formed update of this weight"
 
@@ -50,21 +50,11 @@ def empty_table(plan: DirectionPlan) -> Residues:
     return np.zeros((plan.queries, table_width(plan.parameters)), dtype=np.uint64)
 
 
-def table_width(parameters: LatticeParameters) -> int:
-    """Return how many residues an answer has."""
-    return len(parameters.noise_primes) + parameters.primes_per_value
-
-
-def answer_rows(parameters: LatticeParameters, slot: int) -> list[int]:
-    """Return the rows that an answer of this slot has residues of: the noise primes' and the slot's."""
-    return sorted(set(range(len(parameters.noise_primes))) | set(parameters.slots[slot]))
-
-
 def add_part(plan: DirectionPlan, part: Part, rows: Residues, table: Residues) -> None:
     """Add a part's sums over coefficients uint64[L, n] to the table, unreduced: below 2^30 for each part."""
     chosen = answer_rows(plan.parameters, part.slot)
     # a residue is below 2^30 and the magnitudes of a part's factors add up to less than 2^33
-    terms = rows[chosen][:, part.coefficients].astype(np.int64) * part.factors
+    terms = rows[np.ix_(np.array(chosen), part.coefficients)].view(np.int64) * part.factors
     sums = np.add.reduceat(terms, part.starts, axis=1)
     moduli = np.array([plan.parameters.primes[row] for row in chosen], dtype=np.int64)[:, None]
     table[part.numbers, : len(chosen)] += np.remainder(sums, moduli).T.astype(np.uint64)
@@ -72,23 +62,14 @@ def add_part(plan: DirectionPlan, part: Part, rows: Residues, table: Residues) -
 
 def reduced(plan: DirectionPlan, table: Residues) -> Residues:
     """Return the table with every residue below its prime."""
-    return table % table_moduli(plan)
-
-
-def table_moduli(plan: DirectionPlan) -> Residues:
-    """Return the prime of each residue of a table, uint64[queries, W]; 1 where the residue is always zero."""
-    moduli = np.ones((plan.queries, table_width(plan.parameters)), dtype=np.uint64)
-    for item in plan.asked:
-        primes = [plan.parameters.primes[row] for row in answer_rows(plan.parameters, item.slot)]
-        moduli[item.first : item.first + item.count, : len(primes)] = primes
-    return moduli
+    return table % plan.moduli
 
 
 def require_table(plan: DirectionPlan, table: Residues) -> None:
     """Raise MalformedInput unless it is a table of this plan with every residue below its prime."""
     if table.shape != (plan.queries, table_width(plan.parameters)) or table.dtype != np.uint64:
         raise MalformedInput(f"a table of {table.shape} residues for {plan.queries} questions")
-    if (table >= table_moduli(plan)).any():
+    if (table >= plan.moduli).any():
         raise MalformedInput("a residue of an answer is not below its prime")
 
 
@@ -125,51 +106,37 @@ def exact_answers(plan: DirectionPlan, table: Residues, largest_value: int, hold
             is not 0. One text for all causes.
     """
     require_table(plan, table)
+    noise, step = len(plan.parameters.noise_primes), plan.parameters.noise_step
+    errors = _joined(table[:, :noise], plan.parameters.noise_primes)
+    answers = np.zeros(plan.queries, dtype=np.int64)
+    if step:
+        answers = (errors + step // 2) // step
+        errors = errors - answers * step
+    for item in plan.asked:
+        if item.slot or not step:
+            own = slice(item.first, item.first + item.count)
+            primes = [plan.parameters.primes[row] for row in plan.parameters.slots[item.slot]]
+            rest = np.remainder(table[own, noise:].astype(np.int64) - errors[own, None], np.array(primes))
+            answers[own] = _joined(rest, primes)
+    limits = largest_value * plan.sizes
+    limits[plan.revealed :] = 0
     each, smudging = _bounds(plan.parameters, holders)
-    revealed, sizes, blinded = plan.revealed, plan.sizes.tolist(), plan.blinded_sizes.tolist()
-    readers = [_reader(plan.parameters, slot) for slot in range(len(plan.parameters.slots))]
-    answers, fits = [], True
-    for query, (slot, residues) in enumerate(zip(plan.query_slots, table.tolist(), strict=True)):
-        answer, error = readers[slot](residues)
-        limit = largest_value * sizes[query] if query < revealed else 0
-        fits = abs(error) <= each * blinded[query] + smudging and abs(answer) <= limit and fits
-        answers.append(answer)
-    if not fits:
+    error_limits = each * plan.blinded_sizes.astype(errors.dtype) + smudging
+    if (np.abs(answers) > limits).any() or (np.abs(errors) > error_limits).any():
         raise KeyHolderRefused(_REFUSAL)
-    return answers
+    found: list[int] = answers.tolist()
+    return found
 
 
-def _reader(parameters: LatticeParameters, slot: int) -> Callable[[list[int]], tuple[int, int]]:
-    """Return what gives answer and error of a question about this slot."""
-    noise, step = len(parameters.noise_primes), parameters.noise_step
-    joined_noise = _joiner(parameters.noise_primes)
-    joined_value = _joiner(tuple(parameters.primes[row] for row in parameters.slots[slot]))
+def _joined(residues: NDArray[Any], primes: Sequence[int]) -> NDArray[Any]:
+    """Return the numbers closest to zero with these residues [count, primes], digit by digit (Garner 1959).
 
-    def read(residues: list[int]) -> tuple[int, int]:
-        error = joined_noise(residues[:noise])
-        if step:
-            beside = (error + step // 2) // step
-            error -= beside * step
-            if slot == 0:
-                return beside, error
-        return joined_value([residue - error for residue in residues[noise:]]), error
-
-    return read
-
-
-def _joiner(primes: tuple[int, ...]) -> Callable[[list[int]], int]:
-    """Return what gives the number closest to zero with these residues (Chinese remainder theorem)."""
-    modulus, weights = _weights(primes)
-    half = modulus // 2
-
-    def joined(residues: list[int]) -> int:
-        number: int = sum(map(mul, residues, weights)) % modulus
-        return number - modulus if number > half else number
-
-    return joined
-
-
-@lru_cache(maxsize=64)
-def _weights(primes: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    They are int64[count], or Python's integers where the primes' product is beyond 2^62.
+    """
     modulus = math.prod(primes)
-    return modulus, tuple(modulus // prime * pow(modulus // prime, -1, prime) for prime in primes)
+    kind = np.dtype(np.int64 if modulus < 1 << 62 else object)
+    total, radix = residues[:, 0].astype(kind), primes[0]
+    for prime, column in zip(primes[1:], residues.T[1:], strict=True):
+        digits = (column.astype(np.int64) - total % prime) * pow(radix, -1, prime) % prime
+        total, radix = total + digits.astype(kind) * radix, radix * prime
+    return np.where(total > modulus // 2, total - modulus, total)

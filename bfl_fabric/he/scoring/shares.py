@@ -35,20 +35,19 @@ from bfl_fabric.he.lattice.messages import (
 from bfl_fabric.he.lattice.modular import Integers
 from bfl_fabric.he.lattice.randomness import Stream
 from bfl_fabric.he.lattice.ring import Factor, Residues, ring_of
-from bfl_fabric.he.scoring.plan import DirectionPlan, Part
+from bfl_fabric.he.scoring.plan import DirectionPlan, Part, answer_rows, table_width
 from bfl_fabric.he.scoring.scalars import (
     add_part,
-    answer_rows,
     empty_table,
     exact_answers,
     reduced,
     require_table,
-    table_moduli,
-    table_width,
 )
 from bfl_fabric.he.threshold.noise import residues_of, wide_integers
 
 RESIDUE_BYTES = 4
+_LOW_BITS = np.uint64(15)
+_LOW = np.uint64((1 << 15) - 1)
 
 
 class Answerer:
@@ -76,10 +75,10 @@ class Answerer:
         spread = np.broadcast_to(factors.astype(np.uint64)[:, None], (len(ring.primes), ring.degree))
         used = {part.polynomial % plan.parameters.polynomials_per_mask for part in plan.parts}
         self._share = {number: ring.factor(ring.product(share[number], spread)) for number in used}
-        transforms = sum(part.numbers.size for part in plan.parts)
         polynomials = len({part.polynomial for part in plan.parts})
-        # measured: preparing takes four transforms, a prepared question an eighth of one
-        pays = 4 * transforms <= participants * polynomials and transforms <= 8 * polynomials
+        prepared = sum(part.numbers.size for part in plan.parts)
+        # measured: to prepare a question takes a transform, to answer a prepared one a twentieth, a polynomial 1.2
+        pays = prepared * (1 + 0.05 * participants) <= 1.2 * participants * polynomials
         self._prepared = [self._prepare(part) for part in plan.parts] if pays else None
 
     def answer(self, groups: Sequence[Residues], stream: Stream | None = None) -> Residues:
@@ -117,17 +116,17 @@ class Answerer:
         assert self._prepared is not None
         for part, prepared in zip(self._plan.parts, self._prepared, strict=True):
             chosen = answer_rows(self._plan.parameters, part.slot)
-            ring = ring_of(
-                self._plan.parameters.degree, tuple(self._plan.parameters.primes[row] for row in chosen)
-            )
             mask = groups[part.polynomial // self._plan.parameters.polynomials_per_mask][chosen]
-            for number, factor in zip(part.numbers, prepared, strict=True):
-                table[number, : len(chosen)] += ring.reduce(
-                    ring.times(mask, factor).sum(axis=1, keepdims=True)
-                ).reshape(-1)
+            for number, (high, low) in zip(part.numbers, prepared, strict=True):
+                # 30 bits times 15 bits, 2^14 times: below 2^60
+                sums = np.einsum("ln,ln->l", mask, high) % self._plan.moduli[number, : len(chosen)]
+                table[number, : len(chosen)] += (sums << _LOW_BITS) + np.einsum("ln,ln->l", mask, low)
 
-    def _prepare(self, part: Part) -> list[Factor]:
-        """Return for each question ω = N^(−1)·transform(g reversed)·s: ⟨c1·s, g⟩ is the sum of the values of c1·ω."""
+    def _prepare(self, part: Part) -> list[tuple[Residues, Residues]]:
+        """Return for each question the high and the low bits of ω = N^(−1)·transform(g reversed)·s.
+
+        ⟨c1·s, g⟩ is the sum of the values of c1·ω.
+        """
         parameters = self._plan.parameters
         chosen = answer_rows(parameters, part.slot)
         ring = ring_of(parameters.degree, tuple(parameters.primes[row] for row in chosen))
@@ -141,7 +140,7 @@ class Answerer:
             spread[part.coefficients[start:end]] = part.factors[start:end]
             turned = ring.transform(ring.residues(_reversed(spread)))
             values = ring.times(ring.product(turned, np.broadcast_to(shrink, turned.shape)), own)
-            prepared.append(ring.factor(values))
+            prepared.append((values >> _LOW_BITS, values & _LOW))
         return prepared
 
 
@@ -263,7 +262,7 @@ def smudging_ratio_bits(plan: DirectionPlan) -> float:
 
 def _smudged(plan: DirectionPlan, table: Residues, stream: Stream) -> Residues:
     """Add to each answer one wide integer, the same modulo all its primes."""
-    parameters, moduli = plan.parameters, table_moduli(plan)
+    parameters, moduli = plan.parameters, plan.moduli
     noise = residues_of(parameters.ring, *wide_integers(stream, plan.queries, parameters.smudge_bits))
     noisy = table.copy()
     for item in plan.asked:

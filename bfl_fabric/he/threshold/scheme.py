@@ -6,8 +6,9 @@ Decides what is checked of messages under the key, and that what was opened is a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from bfl_fabric.he.lattice.bodies import (
     RawPolynomial,
     begin_sum,
     begin_upload,
+    checked,
     mask_count,
-    polynomials,
     polynomials_bytes,
     raw_polynomials,
 )
@@ -40,7 +41,7 @@ from bfl_fabric.he.lattice.randomness import Stream
 from bfl_fabric.he.lattice.ring import Residues
 from bfl_fabric.he.lattice.sums import inspected_sum, sum_of, sum_of_sums, upload_header
 from bfl_fabric.he.lattice.terms import LatticeTerms
-from bfl_fabric.he.lattice.threads import do_each
+from bfl_fabric.he.lattice.threads import do_each, each
 from bfl_fabric.he.scoring.directions import draw_plan
 from bfl_fabric.he.scoring.plan import DirectionPlan
 from bfl_fabric.he.scoring.scalars import base_scalars
@@ -116,31 +117,30 @@ class JointScheme:
         with open_message(path, self._parameters, Kind.UPDATE) as reader:
             self._begin(reader)
             begin_upload(reader, self._parameters)
-            seen = set[bytes]()
-
-            def check(raw: RawPolynomial) -> None:
-                checked_columns(self._parameters, raw)
-                if raw.is_mask:
-                    seen.add(raw.data)
-
-            do_each(check, raw_polynomials(reader, self._parameters))
-            if len(seen) != mask_count(self._parameters, reader.header.parameter_count):
-                raise MalformedInput(f"the upload of {reader.header.author} repeats one of its masks")
+            self._check(reader, raw_polynomials(reader, self._parameters))
             return upload_header(reader)
+
+    def _check(self, reader: Reader, raw: Iterable[RawPolynomial]) -> list[bytes]:
+        """Check the masks and polynomials of an upload and return its masks, which are all different."""
+        found: dict[int, bytes] = {}
+
+        def check(one: RawPolynomial) -> None:
+            checked_columns(self._parameters, one)
+            if one.is_mask:
+                found[one.number] = one.data
+
+        do_each(check, raw)
+        if len(set(found.values())) != mask_count(self._parameters, reader.header.parameter_count):
+            raise MalformedInput(f"the upload of {reader.header.author} repeats one of its masks")
+        return [found[number] for number in sorted(found)]
 
     def mask(self, upload: Path) -> bytes:
         """Return the mask message of an upload that `inspect` has passed: its header and its masks."""
         with open_message(upload, self._parameters, Kind.UPDATE) as reader:
             self._begin(reader)
             begin_upload(reader, self._parameters)
-            header = reader.header
-            mask = Header(
-                Kind.MASK, header.parameters_digest, header.epoch, header.round, header.parameter_count,
-                header.weight, 1, subject=header.subject, task_id=header.task_id, author=header.author,
-            )  # fmt: skip
-            return mask.encode() + reader.bytes(
-                masks.masks_bytes(self._parameters, reader.header.parameter_count)
-            )
+            size = masks.masks_bytes(self._parameters, reader.header.parameter_count)
+            return _mask_header(reader.header).encode() + reader.bytes(size)
 
     def inspect_mask(self, path: Path) -> UpdateHeader:
         """Check a mask message completely and return its header. Raises MalformedInput."""
@@ -224,18 +224,18 @@ class JointScheme:
             KeyHolderRefused: a share is missing, or the answers are not those of well-formed updates.
         """
         self._require_active(opening, shares)
-        headers = {name: self.inspect(uploads[name]) for name in sorted(uploads)}
+        headers = {name: self._header(uploads[name]) for name in sorted(uploads)}
         weight = max((header.weight for header in headers.values()), default=0)
         if not weight:
             raise KeyHolderRefused("there are no updates to score")
         plan = draw_plan(self._parameters, self.levels, weight, direction, opening.seed)
-        masks = {name: hashlib.sha256(self.mask(uploads[name])).digest() for name in headers}
+        asked = {name: self._asked(plan, uploads[name]) for name in headers}
+        masks = {name: digest for name, (digest, _) in asked.items()}
         read = [self._score_share(opening, plan, member, shares[member], masks) for member in opening.active]
         scores = {}
-        for name, header in headers.items():
-            base = base_scalars(plan, self._data(uploads[name]))
-            answers = combine(plan, self.levels, header.weight, base, [share.tables[name] for share in read])
-            scores[name] = plan.score(answers)
+        for name, (_, base) in asked.items():
+            tables = [share.tables[name] for share in read]
+            scores[name] = plan.score(combine(plan, self.levels, headers[name].weight, base, tables))
         return scores
 
     def wrong_shares(
@@ -301,13 +301,19 @@ class JointScheme:
             rest = read_rest(reader, plan, statement.proof_header())
             verify(replace(statement, rest=rest), reader)
 
-    def _data(self, upload: Path) -> Iterator[Residues]:
-        """Yield the polynomials c0 of an upload."""
-        with open_message(upload, self._parameters, Kind.UPDATE) as reader:
+    def _header(self, upload: Path) -> Header:
+        with open_message(upload, self._parameters, Kind.UPDATE, digested=False) as reader:
             self._begin(reader)
+            return reader.header
+
+    def _asked(self, plan: DirectionPlan, upload: Path) -> tuple[bytes, Residues]:
+        """Return the digest of an upload's mask message, and ⟨c0, g⟩ for each question; all of it is checked."""
+        with open_message(upload, self._parameters, Kind.UPDATE, digested=False) as reader:
             begin_upload(reader, self._parameters)
-            groups = mask_count(self._parameters, reader.header.parameter_count)
-            yield from islice(polynomials(reader, self._parameters), groups, None)
+            header, raw = reader.header, raw_polynomials(reader, self._parameters)
+            found = self._check(reader, islice(raw, mask_count(self._parameters, header.parameter_count)))
+            digest = hashlib.sha256(b"".join([_mask_header(header).encode(), *found])).digest()
+            return digest, base_scalars(plan, each(partial(checked, reader), raw))
 
     def _require_active(self, opening: OpeningTerms, shares: Mapping[str, Path]) -> None:
         missing = [member for member in opening.active if member not in shares]
@@ -326,3 +332,11 @@ class JointScheme:
     def _require_epoch(self, epoch: int) -> None:
         if epoch != self._key.epoch:
             raise MalformedInput(f"it is for key epoch {epoch}, the joint key is of epoch {self._key.epoch}")
+
+
+def _mask_header(header: Header) -> Header:
+    """Return the header of the mask message of the upload with this header."""
+    return Header(
+        Kind.MASK, header.parameters_digest, header.epoch, header.round, header.parameter_count,
+        header.weight, 1, subject=header.subject, task_id=header.task_id, author=header.author,
+    )  # fmt: skip

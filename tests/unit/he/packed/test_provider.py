@@ -12,7 +12,14 @@ import pytest
 from bfl_chaincode.api.records import EncryptionTerms
 from bfl_fabric.domain.ports import GroupKeys
 from bfl_fabric.errors import ConfigurationError
-from bfl_fabric.he.lattice.parameters import PACKED_S16, PACKED_S24, PACKED_SMALL, PACKED_WIDE
+from bfl_fabric.he.lattice.parameters import (
+    PACKED_S16,
+    PACKED_S24,
+    PACKED_SMALL,
+    PACKED_WIDE,
+    THRESHOLD_T20,
+    THRESHOLD_WIDE,
+)
 from bfl_fabric.he.packed.backend import BackEndName
 from bfl_fabric.he.packed.scheme import PackedMember, PackedOpener, PackedScheme
 from bfl_fabric.he.provider import EncryptionSchemes, choose_parameters, parameters_digest
@@ -67,6 +74,19 @@ def test_the_smallest_set_that_carries_the_task_is_chosen(
     bits: int, weight: int, members: int, count: int, chosen: object
 ) -> None:
     assert choose_parameters("packed", bits, weight, members, count) == chosen.digest  # type: ignore[attr-defined]
+
+
+def test_who_could_have_uploads_half_as_large_is_told_how(caplog: pytest.LogCaptureFixture) -> None:
+    assert choose_parameters("threshold", 16, 32_768, 10, 1_000_000) == THRESHOLD_WIDE.digest
+    (told,) = caplog.messages
+    assert told.startswith(
+        "max_total_weight 32768 takes 13.5 bytes a parameter (threshold-wide); with 5446 or less"
+    )
+    caplog.clear()
+    assert choose_parameters("threshold", 16, 5446, 10, 1_000_000) == THRESHOLD_T20.digest
+    assert choose_parameters("threshold", 16, 32_768, 10, 10_000) == THRESHOLD_WIDE.digest
+    assert choose_parameters("packed", 16, 32_768, 10, 1_000_000) == PACKED_WIDE.digest
+    assert not caplog.messages
 
 
 def test_no_set_carries_everything() -> None:

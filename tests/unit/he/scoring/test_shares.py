@@ -18,8 +18,8 @@ from bfl_fabric.he.lattice.parameters import (
 )
 from bfl_fabric.he.scoring import shares
 from bfl_fabric.he.scoring.directions import draw_plan
-from bfl_fabric.he.scoring.plan import DirectionPlan
-from bfl_fabric.he.scoring.scalars import base_scalars, error_bound, table_moduli, table_width
+from bfl_fabric.he.scoring.plan import DirectionPlan, table_width
+from bfl_fabric.he.scoring.scalars import base_scalars, error_bound
 from bfl_fabric.he.scoring.shares import Answerer, combine, smudging_ratio_bits
 from tests.unit.he.scoring.samples import OTHER_SEED, SEED, JointKey, some_direction, some_values, stream
 
@@ -124,7 +124,7 @@ def test_noise_beyond_its_bound_and_values_beyond_the_weight_are_refused(wide_ke
     base = base_scalars(plan, upload.polynomials)
     answers = tables(plan, wide_key, upload.masks, [0, 1, 2])
     assert combine(plan, LEVELS, 10, base, answers) == plan.answers_of(values)
-    moduli = table_moduli(plan)
+    moduli = plan.moduli
     beyond = 2 * error_bound(plan, 0, 3)
     noisy = answers[0].copy()
     noisy[0] = [(int(word) + beyond) % int(prime) for word, prime in zip(noisy[0], moduli[0], strict=True)]
@@ -186,7 +186,7 @@ def test_the_smudging_is_as_wide_as_stated_and_fresh(wide_key: JointKey) -> None
     assert 0.8 < sigma / 2**THRESHOLD_WIDE.smudge_bits < 1.25
     # one integer for all primes: the payload residues of two answers differ by the same integer
     difference = spread[1]
-    primes = table_moduli(plan)[0]
+    primes = plan.moduli[0]
     assert [
         (int(b) - int(a)) % int(p) for a, b, p in zip(samples[0, 0], samples[1, 0], primes, strict=True)
     ] == [difference % int(prime) for prime in primes]

@@ -39,7 +39,8 @@ def update(weight: int, number: int = 3) -> np.ndarray:
 def answers_mod(terms: SketchTerms, plan: DirectionPlan, whole: np.ndarray) -> list[int]:
     """Return the answers as a ciphertext gives them: modulo the slot's primes, centred."""
     found = []
-    for slot, answer in zip(plan.query_slots, plan.answers_of(whole), strict=True):
+    slots = [item.slot for item in plan.asked for _ in range(item.count)]
+    for slot, answer in zip(slots, plan.answers_of(whole), strict=True):
         modulus = int(
             np.prod([terms.parameters.primes[row] for row in terms.parameters.slots[slot]], dtype=object)
         )
