@@ -276,6 +276,25 @@ def test_an_orderly_end_lets_running_transactions_finish(server: ContractServer,
     assert peer.status is grpc.StatusCode.OK
 
 
+def test_an_answer_is_sent_before_the_stream_ends_because_nothing_runs(
+    server: ContractServer, peer: FakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    txid = peer.begin("copy", "from", "to")
+    read, change = peer.expect(txid, Message.GET_STATE), server.metrics.change
+
+    def slowly(name: str, by: int) -> None:
+        change(name, by)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(server.metrics, "change", slowly)
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    peer.reply(read, b"value")
+    assert peer.serve(txid)[0].status == 200
+    stopping.join(10)
+    assert not stopping.is_alive()
+
+
 def test_an_end_does_not_wait_for_a_hung_function(server: ContractServer, peer: FakePeer) -> None:
     peer.begin("hang")
     wait_until(lambda: server.metrics.value("stuck") == 1)

@@ -45,6 +45,7 @@ from bfl_fabric.network.plan import LOOPBACK, OrdererPlan, PeerPlan, free_ports
 from bfl_fabric.network.program_settings import BUILDER, fit_peer_yaml, orderer_yaml, peer_yaml
 from bfl_fabric.network.programs import Programs, program_version
 from tests.unit.fabric.tiny_chaincode import serve
+from tests.unit.fabric.tools import tool
 
 CHANNEL = "real"
 CHAINCODE = "tiny"
@@ -304,7 +305,7 @@ class RealNetwork:
     def _spawn(self, home: Path, log: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         output = self._stack.enter_context((home / f"{log}.log").open("ab"))
         process = subprocess.Popen(
-            [str(self.programs.path(program)), *arguments],
+            [tool(self.programs, program), *arguments],
             cwd=home,
             env=self._environment({"FABRIC_CFG_PATH": str(home)}),
             stdout=output,
@@ -315,7 +316,7 @@ class RealNetwork:
 
     def _join_orderer(self, party: Party, admin_port: int) -> None:
         tls = party.tls("admin")
-        command = [str(self.programs.path("osnadmin")), "channel", "join", "--channelID", CHANNEL]
+        command = [tool(self.programs, "osnadmin"), "channel", "join", "--channelID", CHANNEL]
         command += ["--config-block", str(self.home / "genesis.block"), "-o", f"127.0.0.1:{admin_port}"]
         command += ["--ca-file", tls["ca"], "--client-cert", tls["cert"], "--client-key", tls["key"]]
         result = subprocess.run(command, capture_output=True, text=True, timeout=30)

@@ -48,6 +48,7 @@ from tests.unit.fabric.organizations import (
     Organization,
     federation,
 )
+from tests.unit.fabric.tools import tool
 
 PLACE = Endpoint("127.0.0.1", 7050)
 ELSEWHERE = Endpoint("localhost", 9)
@@ -300,7 +301,7 @@ def test_configtxlator_computes_the_same_update(consensus: Consensus, name: str,
     old, new, update = (tmp_path / part for part in ("old.pb", "new.pb", "update.pb"))
     old.write_bytes(write(config))
     new.write_bytes(write(desired))
-    command = [str(programs.path("configtxlator")), "compute_update", "--channel_id", CHANNEL]
+    command = [tool(programs, "configtxlator"), "compute_update", "--channel_id", CHANNEL]
     command += ["--original", str(old), "--updated", str(new), "--output", str(update)]
     subprocess.run(command, check=True, timeout=30)
     theirs = configtx_pb2.ConfigUpdate.FromString(update.read_bytes())

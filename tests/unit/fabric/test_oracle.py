@@ -19,6 +19,7 @@ from bfl_fabric.fabric.policy import Role
 from bfl_fabric.fabric.wire import write
 from bfl_fabric.network.programs import Programs, find_programs
 from tests.unit.fabric.organizations import CHANNEL, Federation, federation
+from tests.unit.fabric.tools import tool
 
 pytestmark = pytest.mark.needs_fabric
 
@@ -49,7 +50,7 @@ def programs_of(version: str) -> Programs:
 
 
 def run(programs: Programs, program: str, *arguments: str) -> str:
-    command = [str(programs.path(program)), *arguments]
+    command = [tool(programs, program), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -39,6 +39,7 @@ from bfl_fabric.fabric.verifier import ChainVerifier
 from bfl_fabric.fabric.wire import write
 from bfl_fabric.network.programs import find_programs
 from tests.unit.fabric.real_network import CHAINCODE, CHANNEL, RealNetwork
+from tests.unit.fabric.tools import tool
 
 pytestmark = [pytest.mark.needs_fabric, pytest.mark.slow]
 
@@ -173,7 +174,7 @@ def move_anchor_peer(network: RealNetwork, config: ChannelConfig) -> None:
     old, new, update = (network.home / name for name in ("old.pb", "new.pb", "update.pb"))
     old.write_bytes(write(config.config))
     new.write_bytes(write(changed))
-    command = [str(network.programs.path("configtxlator")), "compute_update", "--channel_id", CHANNEL]
+    command = [tool(network.programs, "configtxlator"), "compute_update", "--channel_id", CHANNEL]
     command += ["--original", str(old), "--updated", str(new), "--output", str(update)]
     subprocess.run(command, check=True, timeout=30)
     payload = common_pb2.Payload(

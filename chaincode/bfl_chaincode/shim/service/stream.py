@@ -60,8 +60,9 @@ class PeerStream:
             yield message
 
     def end(self) -> None:
-        """Let the writer send what there is and stop."""
-        self._outgoing.put(None)
+        """Let the writer send what there is and stop; an answer that is on its way to the writer comes before."""
+        with self._lock:
+            self._outgoing.put(None)
 
     def start(self, incoming: Iterator[Any]) -> None:
         """Begin to read."""
@@ -93,11 +94,11 @@ class PeerStream:
             late = [key for key, seconds in self._held.items() if seconds >= limit]
             for key in late:
                 del self._held[key]
-        for key in late:
-            if key in self._running:
-                self._forget(key)
-                self._refuse("too slow", "a transaction that held its thread")
-                self._outgoing.put(failure(key, f"the contract held its thread for more than {limit:g} s"))
+                if key in self._running:
+                    self._forget(key)
+                    self._refuse("too slow", "a transaction that held its thread")
+                    text = f"the contract held its thread for more than {limit:g} s"
+                    self._outgoing.put(failure(key, text))
 
     # --- the leader -----------------------------------------------------------------------------
 
@@ -214,12 +215,14 @@ class PeerStream:
         found = self._running.get(transaction.key)
         if found is None or found[0] is not transaction:
             return
-        if message.type == Message.COMPLETED:
+        if message.type != Message.COMPLETED:
+            transaction.is_waiting = True
+            self._outgoing.put(message)
+            return
+        with self._lock:  # once none counts as running, the server ends the stream
             self._forget(transaction.key)
             self._count(transaction, time.monotonic() - found[1])
-        else:
-            transaction.is_waiting = True
-        self._outgoing.put(message)
+            self._outgoing.put(message)
 
     def _forget(self, key: tuple[str, str]) -> None:
         if self._running.pop(key, None):
