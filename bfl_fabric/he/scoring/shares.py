@@ -118,9 +118,12 @@ class Answerer:
             chosen = answer_rows(self._plan.parameters, part.slot)
             mask = groups[part.polynomial // self._plan.parameters.polynomials_per_mask][chosen]
             for number, (high, low) in zip(part.numbers, prepared, strict=True):
-                # 30 bits times 15 bits, 2^14 times: below 2^60
-                sums = np.einsum("ln,ln->l", mask, high) % self._plan.moduli[number, : len(chosen)]
-                table[number, : len(chosen)] += (sums << _LOW_BITS) + np.einsum("ln,ln->l", mask, low)
+                # 30 bits times 15 bits, 2^14 times: below 2^60, so it is reduced before parts add up
+                moduli = self._plan.moduli[number, : len(chosen)]
+                sums = np.einsum("ln,ln->l", mask, high) % moduli
+                table[number, : len(chosen)] += (
+                    (sums << _LOW_BITS) + np.einsum("ln,ln->l", mask, low)
+                ) % moduli
 
     def _prepare(self, part: Part) -> list[tuple[Residues, Residues]]:
         """Return for each question the high and the low bits of ω = N^(−1)·transform(g reversed)·s.

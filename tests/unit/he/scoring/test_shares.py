@@ -276,3 +276,18 @@ def test_too_few_masks_or_polynomials_are_refused(wide_key: JointKey) -> None:
     with pytest.raises(MalformedInput):
         base_scalars(plan, upload.polynomials[:-1])
     assert base_scalars(plan, upload.polynomials).shape == (4, table_width(THRESHOLD_WIDE))
+
+
+def test_prepared_answers_do_not_wrap_when_questions_reach_into_many_polynomials() -> None:
+    count = 70 * THRESHOLD_WIDE.values_per_polynomial()
+    plan = draw_plan(THRESHOLD_WIDE, LEVELS, 10, some_direction(count), SEED)
+    largest = np.broadcast_to(
+        np.array(THRESHOLD_WIDE.primes, dtype=np.uint64)[:, None] - np.uint64(1),
+        (len(THRESHOLD_WIDE.primes), THRESHOLD_WIDE.degree),
+    )
+    share, masks = [largest] * 8, [largest] * 9
+    few = Answerer(plan, share, [1] * len(THRESHOLD_WIDE.primes), participants=0)
+    many = Answerer(plan, share, [1] * len(THRESHOLD_WIDE.primes), participants=10**6)
+    assert (few._prepared is None, many._prepared is None) == (True, False)
+    one, other = (one.answer(masks, stream(1)) for one in (few, many))
+    assert np.array_equal(one, other)
